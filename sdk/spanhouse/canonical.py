@@ -1,0 +1,53 @@
+"""One spelling for equal values, so that equal arguments hash alike whatever their key order or number format."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:  # noqa: ANN401 - any JSON-like value
+    """Return the one JSON text for a value: sorted keys, NFC strings, whole floats as integers, no spaces.
+
+    Values JSON has no form for (sets, dataclasses, exceptions) are written as their ``repr``; NaN and the infinities as
+    the strings "NaN", "Infinity", "-Infinity", so that hashing never fails on an argument.
+    """
+    return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def args_hash(arguments: Any) -> str:  # noqa: ANN401 - any JSON-like value
+    """Return the hash of a call's arguments: 16 lower-case hex digits of SHA-256 over their canonical JSON.
+
+    A string that holds a JSON object or array is hashed as what it holds, since frameworks send arguments either way.
+    """
+    if isinstance(arguments, str):
+        stripped = arguments.strip()
+        if stripped[:1] in {"{", "["}:
+            try:
+                arguments = json.loads(stripped)
+            except ValueError:
+                arguments = stripped
+    return hashlib.sha256(canonical_json(arguments).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401, PLR0911 - one branch a kind of value
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        # A lone surrogate has no UTF-8 form; it is kept as an escape so that hashing goes on.
+        return unicodedata.normalize("NFC", value.encode("utf-8", "backslashreplace").decode())
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "NaN"
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        return int(value) if value.is_integer() else value
+    if isinstance(value, Mapping):
+        return {str(_plain(str(k))): _plain(v) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return [_plain(v) for v in value]
+    return repr(value)
