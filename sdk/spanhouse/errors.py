@@ -1,9 +1,9 @@
 """Spanhouse's own exceptions, and the closed list of error types that failed calls are counted by.
 
-    SpanhouseError
-    +-- ConfigurationError     a setting has a value that cannot be used
-    +-- ServerError            the Spanhouse server refused or could not be reached
-    +-- RunStopped             the control layer ended the run; carries the one stop reason
+SpanhouseError
++-- ConfigurationError     a setting has a value that cannot be used
++-- ServerError            the Spanhouse server refused or could not be reached
++-- RunStopped             the control layer ended the run; carries the one stop reason
 """
 
 from __future__ import annotations
