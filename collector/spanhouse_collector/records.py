@@ -1,0 +1,74 @@
+"""What passes between the parts of the collector: one body as it was received, and what normalising makes of many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final, Literal, TypeAlias
+
+import pyarrow as pa
+
+Signal: TypeAlias = Literal["traces", "logs"]
+
+DEFAULT_TENANT: Final = "default"
+
+TRACES_SCHEMA: Final = pa.schema(
+    [
+        ("tenant", pa.string()),
+        ("trace_id", pa.string()),
+        ("first_start", pa.timestamp("ns", tz="UTC")),
+        ("last_start", pa.timestamp("ns", tz="UTC")),
+        ("rooted", pa.bool_()),
+    ]
+)
+"""One row a (tenant, trace) touched by a batch; ids in lower-case hex. ``rooted``: a final root or run span came."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """One export request as the journal holds it: protobuf, whatever the sender spoke.
+
+    Attributes:
+        signal: which request message ``body`` is (``wire.TracesRequest`` or ``wire.LogsRequest``).
+        body: the protobuf bytes. Spans without usable ids were taken out before the journal.
+        received_us: when the collector took it, microseconds since the epoch.
+        tenant: tenant of the records that name none by ``tenant.id``.
+        collector: number of the collector, 0 to 255; the last byte of a row's version.
+    """
+
+    signal: Signal
+    body: bytes
+    received_us: int
+    tenant: str = DEFAULT_TENANT
+    collector: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows of each kind a batch gave; counts of two batches add up with ``+``.
+
+    Attributes:
+        clamped: spans and log records of which some part was cut, replaced or out of range, and marked so.
+    """
+
+    spans: int = 0
+    audit_events: int = 0
+    logs: int = 0
+    clamped: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """The rows a batch of bodies gives.
+
+    Attributes:
+        tables: table name -> rows, with the columns and types of ``spanhouse_storage.tables.SCHEMAS``; a table without
+            rows may be absent.
+        traces: the traces touched, as ``TRACES_SCHEMA``.
+    """
+
+    tables: dict[str, pa.Table]
+    traces: pa.Table
+    counts: Counts
