@@ -1,0 +1,149 @@
+"""The store in a directory: ClickHouse inside this process (chDB), one process a directory."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from spanhouse_storage.clickhouse import READ_SETTINGS, ClickHouseStore, use_database
+from spanhouse_storage.contract import StorageError, StoreUnavailableError
+from spanhouse_storage.directory import StoreDirectory
+from spanhouse_storage.signals import restore_defaults
+
+READERS = 4
+"""Queries that run side by side; one client runs one call at a time."""
+
+READER_WAIT_SECONDS = 30.0
+QUERY_SECONDS = 60
+
+_MIB = 1 << 20
+_DATABASE = "spanhouse"
+
+
+def memory_options(physical_bytes: int) -> dict[str, int]:
+    """Return the engine's memory caps for a machine of that size.
+
+    The engine's own defaults are 90 % of memory, a 5 GB mark cache and no cap a query: too much for a guest in someone's process.
+    """
+    engine = min(max(physical_bytes * 2 // 5, 1024 * _MIB), 8192 * _MIB)
+    query = engine // 2
+    return {
+        "max_server_memory_usage": engine,
+        "mark_cache_size": 256 * _MIB,
+        "max_memory_usage": query,
+        "max_bytes_before_external_group_by": query // 2,
+        "max_bytes_before_external_sort": query // 2,
+    }
+
+
+class EmbeddedStore(ClickHouseStore):
+    """The store contract on a directory that this process owns while the store is open."""
+
+    def __init__(self, path: Path) -> None:
+        self._directory = StoreDirectory(path.absolute())
+        self._closed = False
+        self._write_lock = threading.Lock()
+        self._clients: list[Client] = []
+        self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
+        try:
+            self._write_client = self._open_client({})
+            use_database(self._write_client, _DATABASE)
+            for _ in range(READERS):
+                reader = self._open_client({**READ_SETTINGS, "max_execution_time": QUERY_SECONDS})
+                reader.database = _DATABASE
+                self._idle.put(reader)
+        except ClickHouseError as error:
+            self._release()
+            msg = f"cannot open the store {path}: {error}; a process can have one store directory open at a time"
+            raise StorageError(msg) from error
+        except BaseException:
+            self._release()
+            raise
+        restore_defaults()
+        super().__init__(
+            kind="embedded",
+            url=str(self._directory.path),
+            database=_DATABASE,
+            engine_version=str(self._write_client.server_version),
+        )
+
+    def _open_client(self, settings: dict[str, Any]) -> Client:
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        client = clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(self._directory.engine),
+            chdb_options=memory_options(physical),
+            settings=settings,
+        )
+        self._clients.append(client)
+        return client
+
+    @contextmanager
+    def _reader(self) -> Iterator[Client]:
+        self._check_open()
+        try:
+            client = self._idle.get(timeout=READER_WAIT_SECONDS)
+        except queue.Empty:
+            msg = f"all {READERS} readers of the store were busy for {READER_WAIT_SECONDS:.0f} s; ask for a shorter time range"
+            raise StoreUnavailableError(msg) from None
+        try:
+            self._check_open()
+            yield client
+        finally:
+            self._idle.put(client)
+
+    @contextmanager
+    def _writer(self) -> Iterator[Client]:
+        with self._write_lock:
+            self._check_open()
+            yield self._write_client
+
+    def _send(self, client: Client, table: str, rows: pa.Table, settings: dict[str, Any]) -> None:
+        # The driver would copy the batch through the system's temporary directory; ours is private and swept at the next start.
+        file = self._directory.scratch / f"{uuid.uuid4().hex}.arrow"
+        try:
+            with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
+                writer.write_table(rows)
+            columns = ", ".join(rows.column_names)
+            clause = ", ".join(f"{name} = {_literal(value)}" for name, value in settings.items())
+            client.command(
+                f"INSERT INTO {table} ({columns}) FROM INFILE {_literal(str(file))} SETTINGS {clause} FORMAT Arrow"
+            )
+        finally:
+            with suppress(FileNotFoundError):
+                file.unlink()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = f"the store {self._directory.path} is closed"
+            raise StorageError(msg)
+
+    def close(self) -> None:
+        """Wait for calls under way, close every client and release the directory."""
+        if self._closed:
+            return
+        self._closed = True
+        with self._write_lock:
+            self._release()
+
+    def _release(self) -> None:
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+        self._directory.release()
+
+
+def _literal(value: Any) -> str:  # noqa: ANN401 - settings are text or numbers
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,90 @@
+"""The store behind a URL: a ClickHouse server or cluster, over HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from spanhouse.errors import ConfigurationError
+from spanhouse_storage.clickhouse import READ_SETTINGS, ClickHouseStore, translate, use_database
+from spanhouse_storage.contract import StorageError
+
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 120
+
+
+class ServerStore(ClickHouseStore):
+    """The store contract on a ClickHouse server; several processes may use one at once."""
+
+    def __init__(self, url: str) -> None:
+        parsed = urlsplit(url)
+        secure = parsed.scheme == "clickhouses"
+        if parsed.scheme not in {"clickhouse", "clickhouses"} or not parsed.hostname:
+            msg = (
+                f"SPANHOUSE_STORE {_shown(url)!r} is no store URL: write clickhouse://user:password@host:8123/database"
+            )
+            raise ConfigurationError(msg)
+        database = parsed.path.strip("/") or "spanhouse"
+        self._closed = False
+        self._write_lock = threading.Lock()
+        try:
+            self._client = clickhouse_connect.get_client(
+                host=parsed.hostname,
+                port=parsed.port or (8443 if secure else 8123),
+                username=unquote(parsed.username or "default"),
+                password=unquote(parsed.password or ""),
+                secure=secure,
+                settings=READ_SETTINGS,
+                connect_timeout=CONNECT_SECONDS,
+                send_receive_timeout=ANSWER_SECONDS,
+                # A session would let one call run at a time, and would be lost with its replica.
+                autogenerate_session_id=False,
+                # Thousands of ids do not fit into a URL.
+                form_encode_query_params=True,
+                dedicated_pool=True,
+            )
+            use_database(self._client, database)
+        except ClickHouseError as error:
+            raise translate(error, f"open {_shown(url)}") from error
+        super().__init__(
+            kind="server", url=_shown(url), database=database, engine_version=str(self._client.server_version)
+        )
+
+    @contextmanager
+    def _reader(self) -> Iterator[Client]:
+        self._check_open()
+        yield self._client
+
+    @contextmanager
+    def _writer(self) -> Iterator[Client]:
+        with self._write_lock:
+            self._check_open()
+            yield self._client
+
+    def _send(self, client: Client, table: str, rows: pa.Table, settings: dict[str, Any]) -> None:
+        client.insert_arrow(table, rows, settings=settings)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = f"the store {self.info.url} is closed"
+            raise StorageError(msg)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._closed:
+            return
+        self._closed = True
+        self._client.close()
+
+
+def _shown(url: str) -> str:
+    parsed = urlsplit(url)
+    return parsed._replace(netloc=parsed.netloc.rpartition("@")[2]).geturl()

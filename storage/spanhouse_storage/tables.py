@@ -1,0 +1,189 @@
+"""The Arrow shape of every table that rows are inserted into: the one definition beside the DDL in `schema/`.
+
+Low-cardinality text is plain `string` here: the engine builds its dictionary as fast as a producer in Python would.
+Text and lists are empty rather than null where not known; only numbers and `ended_at` can be null.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+_TEXT = pa.string()
+_LIST = pa.list_(pa.field("item", pa.string(), nullable=False))
+_MAP = pa.map_(pa.string(), pa.field("value", pa.string(), nullable=False))
+_SECONDS = pa.timestamp("s", "UTC")
+_MICROS = pa.timestamp("us", "UTC")
+_NANOS = pa.timestamp("ns", "UTC")
+_U8, _U16, _U32, _U64 = pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()
+_F64 = pa.float64()
+_BOOL = pa.bool_()
+
+
+def _required(type_: pa.DataType, names: str) -> list[pa.Field]:
+    return [pa.field(name, type_, nullable=False) for name in names.split()]
+
+
+def _nullable(type_: pa.DataType, names: str) -> list[pa.Field]:
+    return [pa.field(name, type_, nullable=True) for name in names.split()]
+
+
+_SPANS = pa.schema(
+    [
+        *_required(_TEXT, "tenant trace_id span_id parent_span_id"),
+        *_required(_SECONDS, "bucket"),
+        *_required(_NANOS, "start end"),
+        *_required(_U64, "duration_ns"),
+        *_required(_BOOL, "is_final"),
+        *_required(_U64, "version"),
+        *_required(_MICROS, "received_at"),
+        *_required(_TEXT, "name span_class span_kind convention status status_message error_type exception_type"),
+        *_required(_TEXT, "service_name service_version environment scope_name scope_version"),
+        *_required(_TEXT, "run_hint request_id session_id user_id agent agent_version task task_type variant run_type"),
+        *_required(_TEXT, "operation"),
+        *_nullable(_U32, "step"),
+        *_required(_TEXT, "step_kind tool_name tool_call_id args_hash"),
+        *_nullable(_U32, "attempt"),
+        *_required(_BOOL, "polling replayed"),
+        *_required(_TEXT, "decision provider request_model response_model response_id"),
+        *_required(_LIST, "finish_reasons"),
+        *_required(_BOOL, "streaming"),
+        *_nullable(_F64, "ttft_ms"),
+        *_nullable(_U64, "input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens"),
+        *_nullable(_F64, "cost_usd"),
+        *_required(_TEXT, "cost_source price_version stop_reason outcome state"),
+        *_required(_BOOL, "escalated"),
+        *_nullable(_U32, "resumes steps spans_expected"),
+        *_required(_TEXT, "budget"),
+        *_required(_BOOL, "content_captured"),
+        *_required(_TEXT, "input output system_instructions tool_definitions events links trace_state"),
+        *_required(_U32, "flags dropped_attributes dropped_events dropped_links"),
+        *_required(_MAP, "attributes resource scope_attributes"),
+        *_required(_LIST, "clamped"),
+    ]
+)
+
+_AUDIT_EVENTS = pa.schema(
+    [
+        *_required(_TEXT, "tenant stream"),
+        *_required(_U64, "seq"),
+        *_required(_TEXT, "name"),
+        *_required(_NANOS, "time"),
+        *_required(_MICROS, "received_at"),
+        *_required(_U64, "version"),
+        *_required(_TEXT, "environment request_id run_id trace_id span_id agent agent_version"),
+        *_nullable(_U32, "step"),
+        *_required(_TEXT, "tool args_hash decision status"),
+        *_nullable(_F64, "duration_ms"),
+        *_required(_U16, "event_version"),
+        *_required(_TEXT, "data"),
+    ]
+)
+
+_LOGS = pa.schema(
+    [
+        *_required(_TEXT, "tenant"),
+        *_required(_SECONDS, "bucket"),
+        *_required(_NANOS, "time"),
+        *_required(_MICROS, "received_at"),
+        *_required(_U64, "version"),
+        *_required(_TEXT, "record_id trace_id span_id event_name"),
+        *_required(_U8, "severity_number"),
+        *_required(_TEXT, "severity_text body service_name environment scope_name request_id session_id user_id"),
+        *_required(_MAP, "attributes resource"),
+    ]
+)
+
+_RUNS = pa.schema(
+    [
+        *_required(_TEXT, "tenant run_id trace_id root_span_id"),
+        *_required(_U64, "version"),
+        *_required(_U8, "is_deleted"),
+        *_required(_TEXT, "superseded_by"),
+        *_required(_MICROS, "computed_at received_at"),
+        *_required(_TEXT, "request_id session_id user_id environment service_name name agent agent_version model"),
+        *_required(_LIST, "models"),
+        *_required(_TEXT, "type task task_type variant convention"),
+        *_required(_TEXT, "status state stop_reason stop_code stop_subject stop_reason_source outcome"),
+        *_required(_BOOL, "completed escalated"),
+        *_required(_TEXT, "error_type error_message"),
+        *_required(_NANOS, "started_at"),
+        *_nullable(_NANOS, "ended_at"),
+        *_nullable(_F64, "run_seconds"),
+        *_required(_F64, "model_seconds tool_seconds"),
+        *_required(_U32, "resumes steps model_calls model_errors tool_calls tool_errors tool_requests policy_denials"),
+        *_required(_U32, "loops cycle_length retries"),
+        *_required(_BOOL, "retry_storm"),
+        *_nullable(_U64, "input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens"),
+        *_nullable(_F64, "cost_usd"),
+        *_required(_TEXT, "cost_source"),
+        *_required(_LIST, "unpriced_models"),
+        *_required(_TEXT, "budget"),
+        *_required(_U32, "spans_stored"),
+        *_nullable(_U32, "spans_expected"),
+        *_required(_TEXT, "input_preview output_preview"),
+    ]
+)
+
+_STEPS = pa.schema(
+    [
+        *_required(_TEXT, "tenant run_id"),
+        *_required(_U32, "seq"),
+        *_required(_U64, "version"),
+        *_required(_U8, "is_deleted"),
+        *_required(_NANOS, "run_started_at"),
+        *_nullable(_NANOS, "run_ended_at"),
+        *_required(_TEXT, "run_type environment agent agent_version run_model task_type variant span_id"),
+        *_required(_U32, "number"),
+        *_required(_TEXT, "kind tool model"),
+        *_required(_NANOS, "started_at"),
+        *_required(_F64, "ms"),
+        *_required(_TEXT, "status error_type error_message decision args_hash"),
+        *_required(_U32, "attempt"),
+        *_required(_BOOL, "replayed"),
+        *_nullable(_U64, "input_tokens output_tokens"),
+        *_nullable(_F64, "cost_usd"),
+    ]
+)
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "spans": _SPANS,
+    "audit_events": _AUDIT_EVENTS,
+    "logs": _LOGS,
+    "runs": _RUNS,
+    "steps": _STEPS,
+}
+"""Columns and Arrow types of every table, in the order of the DDL."""
+
+PARTITION_TIME: dict[str, str] = {
+    "spans": "bucket",
+    "logs": "bucket",
+    "runs": "started_at",
+    "steps": "run_started_at",
+}
+"""The column whose week is the partition; a table that is not named here has a single partition."""
+
+
+def conform(table: str, rows: pa.Table) -> pa.Table:
+    """Return the rows with exactly the columns, order and types of `SCHEMAS[table]`.
+
+    Raises:
+        ValueError: a column is missing or unknown, holds nulls where the table has none, or does not fit its type; the message
+            names it.
+    """
+    schema = SCHEMAS[table]
+    if rows.schema.equals(schema):
+        return rows
+    given, wanted = set(rows.column_names), set(schema.names)
+    if given != wanted:
+        missing, unknown = sorted(wanted - given), sorted(given - wanted)
+        msg = f"rows for {table} do not have its columns: missing {missing}, unknown {unknown}"
+        raise ValueError(msg)
+    for field in schema:
+        if not field.nullable and rows.column(field.name).null_count:
+            msg = f"column {field.name} of {table} holds nulls; write an empty value where it is not known"
+            raise ValueError(msg)
+    try:
+        return rows.select(schema.names).cast(schema)
+    except pa.ArrowException as error:
+        msg = f"rows for {table} do not fit its types: {error}"
+        raise ValueError(msg) from error
