@@ -1,0 +1,43 @@
+# ruff: noqa: D103 - names state the rule
+"""The state machine: published transitions are made and told, all others raise and change nothing."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from spanhouse_runtime.state import TRANSITIONS, IllegalTransition, RunState, StateMachine
+
+PATHS = {
+    RunState.IDLE: [],
+    RunState.THINKING: [RunState.THINKING],
+    RunState.EXECUTING: [RunState.THINKING, RunState.EXECUTING],
+    RunState.WAITING: [RunState.WAITING],
+    RunState.COMPLETED: [RunState.THINKING, RunState.COMPLETED],
+    RunState.FAILED: [RunState.FAILED],
+}
+
+
+@pytest.mark.parametrize(("source", "target"), list(product(RunState, RunState)))
+def test_every_pair_of_states_is_either_legal_and_told_or_raises(source: RunState, target: RunState) -> None:
+    told: list[tuple[RunState, RunState]] = []
+    machine = StateMachine(lambda before, after: told.append((before, after)))
+    for state in PATHS[source]:
+        machine.to(state)
+    told.clear()
+    if target in TRANSITIONS[source]:
+        machine.to(target)
+        assert (machine.state, told) == (target, [(source, target)])
+    elif target is source and TRANSITIONS[source] and source is not RunState.IDLE:
+        machine.to(target)
+        assert (machine.state, told) == (source, [])
+    else:
+        with pytest.raises(IllegalTransition, match=f"cannot go from {source} to {target}"):
+            machine.to(target)
+        assert (machine.state, told) == (source, [])
+
+
+def test_the_final_states_are_final_and_every_other_can_fail() -> None:
+    assert TRANSITIONS[RunState.COMPLETED] == TRANSITIONS[RunState.FAILED] == frozenset()
+    assert all(RunState.FAILED in after for state, after in TRANSITIONS.items() if after)
