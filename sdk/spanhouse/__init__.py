@@ -1,0 +1,97 @@
+"""Spanhouse: observability, trace analysis and control for AI agents.
+
+This is what an agent imports::
+
+    import spanhouse as sh
+
+    sh.init(service="support-agent")
+    with sh.run("refund", request_id=rid, tenant="acme") as run:
+        ...
+        run.outcome("success")
+
+Names are loaded when first used, so that ``import spanhouse`` costs an agent next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spanhouse.client import Client
+    from spanhouse.context import current_run
+    from spanhouse.control import ControlPoller, Flag
+    from spanhouse.errors import ConfigurationError, ErrorType, RunStopped, ServerError, SpanhouseError
+    from spanhouse.model_calls import ModelCall, model_call
+    from spanhouse.runs import Run, run
+    from spanhouse.stop_reasons import Outcome, StopCode, StopReason
+    from spanhouse.telemetry import flush, init, shutdown, telemetry_loss
+    from spanhouse.tool_calls import ToolCall, tool_call
+    from spanhouse.tools import tool
+
+_HOMES = {
+    "Client": "client",
+    "ConfigurationError": "errors",
+    "ControlPoller": "control",
+    "ErrorType": "errors",
+    "Flag": "control",
+    "ModelCall": "model_calls",
+    "Outcome": "stop_reasons",
+    "Run": "runs",
+    "RunStopped": "errors",
+    "ServerError": "errors",
+    "SpanhouseError": "errors",
+    "StopCode": "stop_reasons",
+    "StopReason": "stop_reasons",
+    "ToolCall": "tool_calls",
+    "current_run": "context",
+    "flush": "telemetry",
+    "init": "telemetry",
+    "model_call": "model_calls",
+    "run": "runs",
+    "shutdown": "telemetry",
+    "telemetry_loss": "telemetry",
+    "tool": "tools",
+    "tool_call": "tool_calls",
+}
+"""Public name -> the module it lives in. No module may be called like a public name: it would hide it."""
+
+__all__ = [
+    "Client",
+    "ConfigurationError",
+    "ControlPoller",
+    "ErrorType",
+    "Flag",
+    "ModelCall",
+    "Outcome",
+    "Run",
+    "RunStopped",
+    "ServerError",
+    "SpanhouseError",
+    "StopCode",
+    "StopReason",
+    "ToolCall",
+    "current_run",
+    "flush",
+    "init",
+    "model_call",
+    "run",
+    "shutdown",
+    "telemetry_loss",
+    "tool",
+    "tool_call",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -35,6 +35,8 @@ INPUT: Final = "spanhouse.input"
 OUTPUT: Final = "spanhouse.output"
 CONTENT_CAPTURED: Final = "spanhouse.content_captured"
 """False where content capture was switched off, so that "not captured" is said and never guessed."""
+REDACTED: Final = "spanhouse.redacted"
+"""How many secrets were cut out of this span's content before it left the process."""
 
 # --- Spanhouse's own: steps and tools ------------------------------------------------------------------------------
 STEP: Final = "spanhouse.step"

@@ -1,0 +1,40 @@
+"""The telemetry that is running now: set by ``init``, asked for by everything that records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from opentelemetry._logs import Logger
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import Tracer
+
+from spanhouse.delivery import Delivery
+from spanhouse.settings import Settings
+from spanhouse.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What is running between ``init`` and ``shutdown``."""
+
+    settings: Settings
+    tracer: Tracer
+    audit: Logger
+    spans: Delivery[ReadableSpan]
+    logs: Delivery[ReadableLogRecord]
+    transports: tuple[Transport, Transport]
+
+
+_active: Telemetry | None = None
+
+
+def active() -> Telemetry | None:
+    """Return the running telemetry, or None before ``init`` and after ``shutdown``."""
+    return _active
+
+
+def set_active(telemetry: Telemetry | None) -> None:
+    """Make this the running telemetry."""
+    global _active  # noqa: PLW0603 - a process has one telemetry
+    _active = telemetry

@@ -1,0 +1,61 @@
+"""What a call was given and gave back, as span attributes: made text, redacted, or left out where capture is off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from opentelemetry.trace import Span
+
+from spanhouse import attributes as keys
+from spanhouse.redaction import redact
+
+
+def as_text(value: Any) -> str:  # noqa: ANN401 - whatever an agent hands over
+    """Return text as it is and any other value as JSON; what JSON has no form for is written as its ``repr``."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(_plain(value), ensure_ascii=False, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        # Odd keys, a value that holds itself, or one nested beyond reason.
+        return repr(value)
+
+
+class Content:
+    """The captured content of one span.
+
+    Args:
+        span: the span that carries it.
+        captured: whether content may leave the process at all.
+    """
+
+    def __init__(self, span: Span, *, captured: bool) -> None:
+        self._span = span
+        self._captured = captured
+        self._redacted = 0
+        if not captured:
+            span.set_attribute(keys.CONTENT_CAPTURED, False)
+
+    def set(self, key: str, value: Any) -> None:  # noqa: ANN401 - whatever an agent hands over
+        """Put a value on the span as redacted text; nothing where content is not captured."""
+        if not self._captured or not self._span.is_recording():
+            return
+        text, found = redact(as_text(value))
+        self._span.set_attribute(key, text)
+        if found:
+            self._redacted += found
+            self._span.set_attribute(keys.REDACTED, self._redacted)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever an agent hands over
+    # Models of pydantic and dataclass-like objects say more as their fields than as their repr.
+    dump = getattr(value, "model_dump", None)
+    if callable(dump) and not isinstance(value, type):
+        return dump(mode="json")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        return [_plain(item) for item in value]
+    return value

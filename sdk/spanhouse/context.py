@@ -1,0 +1,35 @@
+"""Which run the calling code belongs to.
+
+The run lives in OpenTelemetry's context, which is a contextvar: asyncio tasks inherit it, and whatever hands a trace
+context to another thread hands the run over with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
+if TYPE_CHECKING:
+    from spanhouse.runs import Run
+
+_RUN = otel_context.create_key("spanhouse-run")
+
+
+def current_run(context: Context | None = None) -> Run | None:
+    """Return the innermost run the caller is inside of, or None outside any run."""
+    found = otel_context.get_value(_RUN, context)
+    return found if found is None else _as_run(found)
+
+
+def with_run(run: Run, context: Context | None = None) -> Context:
+    """Return a context in which ``run`` is the current run."""
+    return otel_context.set_value(_RUN, run, context)
+
+
+def _as_run(found: object) -> Run:
+    from spanhouse.runs import Run  # noqa: PLC0415 - the run's module imports this one
+
+    assert isinstance(found, Run)
+    return found

@@ -1,0 +1,30 @@
+"""How an exception is put on a span: status, type, error class and the exception event."""
+
+from __future__ import annotations
+
+from opentelemetry.trace import Span, Status, StatusCode
+
+from spanhouse import attributes as keys
+from spanhouse.classification import classify
+from spanhouse.errors import ErrorType
+from spanhouse.redaction import redact
+
+
+def record_exception(span: Span, error: BaseException) -> ErrorType:
+    """Mark the span as failed by this exception; return the error type. The message is redacted."""
+    error_type = classify(error)
+    record_failure(span, type(error).__name__, str(error), error_type)
+    span.add_event("exception", {"exception.type": _full_name(error), "exception.message": redact(str(error))[0]})
+    return error_type
+
+
+def record_failure(span: Span, name: str, message: str, error_type: ErrorType) -> None:
+    """Mark the span as failed by something that is no exception. The message is redacted."""
+    span.set_attribute(keys.ERROR_TYPE, name)
+    span.set_attribute(keys.ERROR_CLASS, error_type.value)
+    span.set_status(Status(StatusCode.ERROR, redact(message)[0]))
+
+
+def _full_name(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

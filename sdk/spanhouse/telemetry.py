@@ -1,0 +1,208 @@
+"""Set up, flush and shut down the way telemetry takes out of the process.
+
+Telemetry fails open: nothing here raises into the agent because a server is away, and what is lost is counted.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from weakref import WeakSet
+
+from opentelemetry import _logs as otel_logs
+from opentelemetry import trace as otel_trace
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+
+from spanhouse import attributes as keys
+from spanhouse import notices
+from spanhouse.active import Telemetry, active, set_active
+from spanhouse.delivery import Counts, Delivery
+from spanhouse.processors import EXIT_DEADLINE, LogHandOver, SpanHandOver, log_size, span_size
+from spanhouse.settings import Settings, endpoint
+from spanhouse.transport import Transport
+
+SCOPE = "spanhouse"
+VERSION = version("spanhouse")
+
+_last_counts = (Counts(), Counts())
+_lock = threading.RLock()
+_joined: WeakSet[object] = WeakSet()
+
+
+def init(
+    service: str,
+    *,
+    url: str | None = None,
+    environment: str | None = None,
+    tenant: str | None = None,
+    service_version: str | None = None,
+    capture_content: bool = True,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Start sending spans and audit events to a Spanhouse server, or to any OTLP/HTTP endpoint.
+
+    An OpenTelemetry provider the process already has is joined, never replaced. A second call with other arguments
+    takes the place of the first, which is flushed.
+
+    Args:
+        service: the service's name (``service.name``).
+        url: base URL of the server; else ``SPANHOUSE_URL``, else the ``OTEL_EXPORTER_OTLP_*`` endpoint, else
+            http://127.0.0.1:4318.
+        environment: deployment environment, such as "production"; else ``SPANHOUSE_ENVIRONMENT``.
+        tenant: whose data this is where a run does not say; else ``SPANHOUSE_TENANT``.
+        service_version: the service's own version.
+        capture_content: whether messages, arguments and results are sent. They are redacted first.
+        headers: sent with every request, for example an API key.
+
+    Raises:
+        ConfigurationError: the URL or an ``OTEL_EXPORTER_OTLP_*`` variable cannot be used.
+    """
+    environ = os.environ
+    settings = Settings(
+        service=service,
+        service_version=service_version or "",
+        environment=environment or environ.get("SPANHOUSE_ENVIRONMENT", ""),
+        tenant=tenant or environ.get("SPANHOUSE_TENANT", ""),
+        capture_content=capture_content,
+        traces=endpoint("traces", url, headers, environ),
+        logs=endpoint("logs", url, headers, environ),
+    )
+    with _lock:
+        running = active()
+        if running is not None and running.settings == settings:
+            return
+        shutdown()
+        notices.forget()
+        set_active(_start(settings))
+
+
+def flush(deadline: float = 5.0) -> bool:
+    """Send everything recorded so far; True where the server acknowledged all of it.
+
+    Args:
+        deadline: seconds to wait at most. Records not sent by then stay queued.
+
+    Returns:
+        False also where a record was lost or rejected since the last flush: see ``telemetry_loss``.
+    """
+    telemetry = active()
+    if telemetry is None:
+        return False
+    until = time.monotonic() + deadline
+    spans = telemetry.spans.flush(deadline)
+    logs = telemetry.logs.flush(max(0.0, until - time.monotonic()))
+    return spans and logs
+
+
+def shutdown() -> None:
+    """Flush for up to five seconds and stop; runs and calls afterwards are no longer recorded."""
+    global _last_counts  # noqa: PLW0603 - a process has one telemetry
+    with _lock:
+        telemetry = active()
+        if telemetry is None:
+            return
+        set_active(None)
+        until = time.monotonic() + EXIT_DEADLINE
+        telemetry.spans.close(EXIT_DEADLINE)
+        telemetry.logs.close(max(0.1, until - time.monotonic()))
+        _last_counts = (telemetry.spans.counts(), telemetry.logs.counts())
+        for transport in telemetry.transports:
+            transport.close()
+
+
+def telemetry_loss() -> dict[str, dict[str, int]]:
+    """Return what became of the records: ``{"spans": {...}, "logs": {...}}``.
+
+    Each holds ``acknowledged``, ``rejected`` (the server left them out and said why), ``lost`` (never reached it) and
+    ``waiting`` (still held), counted since ``init``; after ``shutdown`` the final counts.
+    """
+    telemetry = active()
+    counts = _last_counts if telemetry is None else (telemetry.spans.counts(), telemetry.logs.counts())
+    return {
+        name: {
+            "acknowledged": count.acknowledged,
+            "rejected": count.rejected,
+            "lost": count.lost,
+            "waiting": count.waiting,
+        }
+        for name, count in zip(("spans", "logs"), counts, strict=True)
+    }
+
+
+def _start(settings: Settings) -> Telemetry:
+    traces, logs = Transport("traces", settings.traces), Transport("logs", settings.logs)
+    resource = _resource(settings)
+    return Telemetry(
+        settings=settings,
+        tracer=_tracer_provider(resource).get_tracer(SCOPE, VERSION),
+        audit=_logger_provider(resource).get_logger(keys.AUDIT_SCOPE, VERSION),
+        spans=Delivery(
+            "spans",
+            encode=lambda batch: encode_spans(batch).SerializeToString(),
+            send=traces.send,
+            size=span_size,
+        ),
+        logs=Delivery(
+            "logs",
+            encode=lambda batch: encode_logs(batch).SerializeToString(),
+            send=logs.send,
+            size=log_size,
+        ),
+        transports=(traces, logs),
+    )
+
+
+def _resource(settings: Settings) -> Resource:
+    said = {
+        keys.SERVICE_NAME: settings.service,
+        keys.SERVICE_VERSION: settings.service_version,
+        keys.ENVIRONMENT: settings.environment,
+    }
+    return Resource.create({key: value for key, value in said.items() if value})
+
+
+_own_tracer_provider: TracerProvider | None = None
+_own_logger_provider: LoggerProvider | None = None
+
+
+def _tracer_provider(resource: Resource) -> TracerProvider:
+    global _own_tracer_provider  # noqa: PLW0603 - OpenTelemetry has one provider a process
+    found = otel_trace.get_tracer_provider()
+    if isinstance(found, TracerProvider) and found is not _own_tracer_provider:
+        provider = found
+    else:
+        first = _own_tracer_provider is None
+        provider = _own_tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        if first:
+            otel_trace.set_tracer_provider(provider)
+    if provider not in _joined:
+        provider.add_span_processor(SpanHandOver())
+        _joined.add(provider)
+    return provider
+
+
+def _logger_provider(resource: Resource) -> LoggerProvider:
+    global _own_logger_provider  # noqa: PLW0603 - OpenTelemetry has one provider a process
+    found = otel_logs.get_logger_provider()
+    if isinstance(found, LoggerProvider) and found is not _own_logger_provider:
+        provider = found
+    else:
+        first = _own_logger_provider is None
+        provider = _own_logger_provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        if first:
+            otel_logs.set_logger_provider(provider)
+    if provider not in _joined:
+        provider.add_log_record_processor(LogHandOver())
+        _joined.add(provider)
+    return provider
+
+
+atexit.register(shutdown)

@@ -1,0 +1,107 @@
+"""One OTLP/HTTP POST and what its answer means for the batch: taken, try again, or refused for good."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+import requests
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from spanhouse.settings import Endpoint, Signal
+
+TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses after which the same body may be taken later. 500 is one: a server that fails must not cost a batch."""
+TOO_LARGE = 413
+
+
+class Verdict(StrEnum):
+    """What becomes of a batch after one attempt."""
+
+    TAKEN = "taken"
+    RETRY = "retry"
+    SPLIT = "split"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of one attempt.
+
+    Attributes:
+        verdict: what to do with the batch.
+        rejected: records the server left out of a batch it took (OTLP partial success).
+        reason: one sentence for a person, empty where all went well.
+        retry_after: seconds the server asked to wait, or None.
+    """
+
+    verdict: Verdict
+    rejected: int = 0
+    reason: str = ""
+    retry_after: float | None = None
+
+
+class Transport:
+    """Posts encoded batches of one signal to one endpoint over a kept-alive connection."""
+
+    def __init__(self, signal: Signal, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._response = ExportTraceServiceResponse if signal == "traces" else ExportLogsServiceResponse
+        self._session = requests.Session()
+        self._session.headers.update({"content-type": "application/x-protobuf", "user-agent": "spanhouse-python"})
+        self._session.headers.update(endpoint.headers)
+        if endpoint.compression != "none":
+            self._session.headers["content-encoding"] = endpoint.compression
+        self._session.verify = endpoint.certificate or True
+        if endpoint.client_certificate:
+            key = endpoint.client_key
+            self._session.cert = (endpoint.client_certificate, key) if key else endpoint.client_certificate
+
+    def send(self, body: bytes) -> Answer:
+        """Post one encoded batch and return what became of it. Never raises for what the network or server does."""
+        url = self._endpoint.url
+        try:
+            response = self._session.post(
+                url, data=_packed(body, self._endpoint.compression), timeout=self._endpoint.timeout
+            )
+        except requests.RequestException as error:
+            return Answer(Verdict.RETRY, reason=f"{url} cannot be reached ({type(error).__name__})")
+        status = response.status_code
+        if response.ok:
+            return self._taken(response)
+        reason = f"{url} answered {status} {response.reason}"
+        if status in TRANSIENT:
+            return Answer(Verdict.RETRY, reason=reason, retry_after=_retry_after(response.headers.get("retry-after")))
+        return Answer(Verdict.SPLIT if status == TOO_LARGE else Verdict.REFUSED, reason=reason)
+
+    def close(self) -> None:
+        """Close the kept connection."""
+        self._session.close()
+
+    def _taken(self, response: requests.Response) -> Answer:
+        message = self._response()
+        if response.headers.get("content-type", "").startswith("application/x-protobuf"):
+            try:
+                message.ParseFromString(response.content)
+            except ValueError as error:
+                # The batch was taken: an answer that cannot be read is no reason to send it again.
+                return Answer(Verdict.TAKEN, reason=f"the answer of {self._endpoint.url} is no OTLP ({error})")
+        if isinstance(message, ExportTraceServiceResponse):
+            rejected = message.partial_success.rejected_spans
+        else:
+            rejected = message.partial_success.rejected_log_records
+        return Answer(Verdict.TAKEN, rejected=rejected, reason=message.partial_success.error_message)
+
+
+def _packed(body: bytes, compression: str) -> bytes:
+    if compression == "gzip":
+        return gzip.compress(body, compresslevel=1, mtime=0)
+    return zlib.compress(body, level=1) if compression == "deflate" else body
+
+
+def _retry_after(text: str | None) -> float | None:
+    # An HTTP date is allowed too; OTLP servers send seconds, and our own backoff does for the rest.
+    return float(text) if text is not None and text.isdecimal() else None
