@@ -1,0 +1,1 @@
+"""The one process: settings, HTTP API, control plane, command line and import."""

@@ -1,0 +1,48 @@
+"""``/api/v1/audit``: what the control layer decided, event by event."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from spanhouse_analysis import rows
+from spanhouse_server.api.answers import answer, moment
+from spanhouse_server.api.problems import Problem
+from spanhouse_server.parts import parts_of
+from spanhouse_storage import reads
+from spanhouse_storage.reads import AuditFilter
+
+router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
+
+
+@router.get("")
+def listed(
+    request: Request,
+    run_id: str = "",
+    request_id: str = "",
+    tenant: str = "",
+    name: str = "",
+    since: str | None = None,
+    until: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    cursor: str | None = None,
+) -> Response:
+    """Return audit events in order: of a run by sequence, else by time."""
+    now = datetime.now(UTC)
+    chosen = AuditFilter(
+        run_id=run_id,
+        request_id=request_id,
+        tenant=tenant,
+        name=name,
+        since=moment(since, "since", now),
+        until=moment(until, "until", now),
+    )
+    try:
+        page = reads.audit_events(parts_of(request).store, chosen, limit=limit, cursor=cursor)
+    except ValueError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "The list cannot be made", str(error)) from None
+    return answer(request, "events", rows.audit_events(page.rows), next_cursor=page.next_cursor)

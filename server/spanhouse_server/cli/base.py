@@ -1,0 +1,160 @@
+"""What the commands share: options, the client, one way to fail, one way to print."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+from spanhouse.client import Client
+
+from spanhouse.errors import ServerError
+from spanhouse_server import token
+from spanhouse_server.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+UNKNOWN = "—"
+RUN_FILTERS = (
+    "tenant",
+    "environment",
+    "agent",
+    "agent_version",
+    "model",
+    "status",
+    "stop_reason",
+    "outcome",
+    "type",
+    "task",
+    "task_type",
+    "variant",
+    "session_id",
+    "user_id",
+    "request_id",
+    "tool",
+)
+# Escape sequences and direction marks in what a model wrote must not steer the reader's terminal.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+console = Console(highlight=False, soft_wrap=False)
+
+
+def url_option(command: F) -> F:
+    """Add ``--url``."""
+    option = click.option(
+        "--url", envvar="SPANHOUSE_URL", default="http://127.0.0.1:4318", show_default=True, help="The server."
+    )
+    return option(command)
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the API's JSON instead of a table.")(command)
+
+
+def filter_options(command: F) -> F:
+    """Add the run filters, ``--since`` and ``--until``."""
+    for name in reversed(RUN_FILTERS):
+        flag = "--" + name.replace("_", "-")
+        command = click.option(
+            flag, name, multiple=True, help=f"Only runs of this {name.replace('_', ' ')}; repeatable."
+        )(command)
+    command = click.option("--since", help="RFC 3339 time, or an age such as 24h; without it, all time.")(command)
+    return click.option("--until", help="RFC 3339 time, or an age such as 1h.")(command)
+
+
+def given(filters: dict[str, Any]) -> dict[str, Any]:
+    """Return only the filters that were given."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in filters.items() if value}
+
+
+def client(url: str, *, operator: bool = False, data: str | None = None) -> Client:
+    """Return a client of the server; with ``operator`` one that carries the operator token of the data directory."""
+    if not operator:
+        return Client(url)
+    directory = Path(data or os.environ.get("SPANHOUSE_DATA") or Settings().data).expanduser()
+    secret = os.environ.get("SPANHOUSE_OPERATOR_TOKEN") or token.read(directory)
+    if not secret:
+        fail(
+            f"no operator token: {directory / token.FILE_NAME} cannot be read; name the server's directory with --data"
+        )
+    return Client(url, token=secret)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Print one sentence to standard error and end with a code."""
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+def call(action: Callable[[], Any]) -> Any:  # noqa: ANN401 - decoded JSON
+    """Return what the API answered, or end with its problem as one sentence."""
+    try:
+        return action()
+    except ServerError as error:
+        fail(str(error))
+
+
+def print_json(value: object) -> None:
+    """Print JSON, indented where a person reads it."""
+    click.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
+
+
+def clean(text: object) -> str:
+    """Return text that cannot move the cursor, recolour the terminal or reorder the line."""
+    return _UNSAFE.sub("�", str(text))
+
+
+def show(value: object) -> str:
+    """Return a value as a table shows it: unknown as a dash, numbers short."""
+    if value is None or value == "":
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"  # noqa: PLR2004 - four digits are enough below
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(clean(v) for v in value) or UNKNOWN
+    return clean(value)
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration for people."""
+    if value is None:
+        return UNKNOWN
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"  # noqa: PLR2004 - minutes read better from two on
+
+
+def when(text: str | None) -> str:
+    """Return a time in UTC to the second."""
+    if not text:
+        return UNKNOWN
+    return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+    """Print a table; columns named in ``right`` are aligned to the right."""
+    out = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        out.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        # Text, not markup: a model's square brackets are not styles.
+        out.add_row(*(_plain(show(cell)) for cell in row))
+    console.print(out)
+
+
+def _plain(text: str) -> Any:  # noqa: ANN401 - rich.text.Text
+    from rich.text import Text  # noqa: PLC0415 - only tables need it
+
+    return Text(text)

@@ -1,0 +1,33 @@
+"""The command tree."""
+
+from __future__ import annotations
+
+import click
+
+from spanhouse_server.cli import alerts, control, exporting, importing, metrics, runs, serve, triage
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="spanhouse")
+def cli() -> None:
+    """See what AI agents did, and stop the damage.
+
+    \b
+    Start with:  spanhouse demo
+    """
+
+
+for command in (
+    serve.up,
+    serve.demo,
+    importing.import_,
+    runs.runs,
+    runs.run,
+    triage.triage,
+    metrics.metrics,
+    metrics.tools,
+    exporting.export,
+    alerts.alerts,
+    control.control,
+):
+    cli.add_command(command)

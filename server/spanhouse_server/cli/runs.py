@@ -1,0 +1,146 @@
+"""``spanhouse runs`` and ``spanhouse run``: the list, and one run step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from spanhouse_server.cli import base
+
+
+@click.command()
+@base.filter_options
+@click.option("--escalated/--not-escalated", default=None, help="Only runs that were (not) handed to a person.")
+@click.option("--text", help="A word of what was asked or answered.")
+@click.option("--sort", default=None, help="A run field; a leading - for largest first.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Runs a page.")
+@click.option("--cursor", help="The next_cursor of the page before.")
+@base.url_option
+@base.json_option
+def runs(url: str, limit: int, cursor: str | None, *, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - click's options
+    """List runs, newest first.
+
+    \b
+    Example:  spanhouse runs --stop-reason max_usd --since 24h
+    """
+    query = base.given({k: v for k, v in filters.items() if k != "escalated"})
+    if filters.get("escalated") is not None:
+        query["escalated"] = filters["escalated"]
+    page = base.call(lambda: base.client(url).runs(limit=limit, cursor=cursor, **query))
+    if as_json:
+        base.print_json(page)
+        return
+    base.table(
+        [
+            "started (UTC)",
+            "run",
+            "agent",
+            "model",
+            "stop reason",
+            "outcome",
+            "seconds",
+            "steps",
+            "tools",
+            "errors",
+            "tokens",
+            "usd",
+        ],
+        [
+            [
+                base.when(run["started_at"]),
+                run["run_id"],
+                run["agent"],
+                run["model"],
+                run["stop_reason"] or run["status"],
+                run["outcome"],
+                run["run_seconds"],
+                run["steps"],
+                run["tool_calls"],
+                run["tool_errors"],
+                total_tokens(run),
+                run["cost_usd"],
+            ]
+            for run in page["runs"]
+        ],
+        right=["seconds", "steps", "tools", "errors", "tokens", "usd"],
+    )
+    if not page["runs"]:
+        click.echo("No run matches. Send one, or widen the filter.")
+    if page["next_cursor"]:
+        click.echo(f"More: --cursor {page['next_cursor']}")
+
+
+@click.command()
+@click.argument("run_id")
+@base.url_option
+@base.json_option
+def run(run_id: str, url: str, *, as_json: bool) -> None:
+    """Show one run: how it ended, what it used, and each step.
+
+    \b
+    Example:  spanhouse run $(spanhouse runs --limit 1 --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["runs"][0]["run_id"])')
+    """
+    api = base.client(url)
+    found = base.call(lambda: api.run(run_id))
+    if as_json:
+        base.print_json(found)
+        return
+    head(found)
+    steps = base.call(lambda: api.steps(found["run_id"]))
+    base.table(
+        ["#", "kind", "what", "status", "ms", "tokens", "usd", "arguments", "error"],
+        [
+            [
+                step["number"],
+                step["kind"],
+                step["tool"] or step["model"],
+                "replayed" if step["replayed"] else step["decision"] if step["decision"] == "deny" else step["status"],
+                step["ms"],
+                total_tokens(step),
+                step["cost_usd"],
+                step["args_hash"],
+                (step["error_message"] or "")[:60],
+            ]
+            for step in steps["steps"]
+        ],
+        right=["#", "ms", "tokens", "usd"],
+    )
+    click.echo(f"\n{url}/ui/run?run_id={found['run_id']}")
+
+
+def head(run: dict[str, Any]) -> None:
+    """Print a run's facts."""
+    base.table(
+        ["run", run["run_id"]],
+        [
+            ["request", run["request_id"]],
+            ["agent", " ".join(base.show(v) for v in (run["agent"], run["agent_version"]) if v)],
+            [
+                "ended",
+                f"{base.show(run['stop_reason'] or run['status'])} ({base.show(run['stop_reason_source'])}); outcome {base.show(run['outcome'])}",
+            ],
+            ["when", f"{base.when(run['started_at'])} UTC, {base.seconds(run['run_seconds'])}"],
+            [
+                "work",
+                f"{run['steps']} steps, {run['model_calls']} model calls, {run['tool_calls']} tool calls, {run['tool_errors']} failed, {run['policy_denials']} denied, {run['loops']} loops",
+            ],
+            [
+                "used",
+                f"{base.show(total_tokens(run))} tokens, {base.show(run['cost_usd'])} usd ({base.show(run['cost_source'])})",
+            ],
+            [
+                "who",
+                f"tenant {base.show(run['tenant'])}, user {base.show(run['user_id'])}, session {base.show(run['session_id'])}",
+            ],
+            ["record", f"{run['spans_stored']} of {base.show(run['spans_expected'])} spans"],
+        ],
+    )
+    click.echo()
+
+
+def total_tokens(row: dict[str, Any]) -> int | None:
+    """Return input plus output tokens, or None where neither is known."""
+    if row["input_tokens"] is None and row["output_tokens"] is None:
+        return None
+    return int(row["input_tokens"] or 0) + int(row["output_tokens"] or 0)

@@ -1,0 +1,150 @@
+"""``spanhouse up`` and ``spanhouse demo``: the server itself."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import uvicorn
+
+from spanhouse.errors import ConfigurationError, SpanhouseError
+from spanhouse_server import settings as settings_module
+from spanhouse_server.cli import base
+from spanhouse_server.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def settings_options(command: F) -> F:
+    """Add one flag a setting, from the settings table."""
+    for row in reversed(settings_module.table()):
+        text = f"{row.meaning}. [env: {row.env}; default: {row.default or 'empty'}]"
+        command = click.option(row.flag, row.name, default=None, metavar="VALUE", help=text)(command)
+    return command
+
+
+@click.command()
+@settings_options
+def up(**flags: str | None) -> None:
+    """Start Spanhouse: OTLP in, API and dashboards out, one process.
+
+    \b
+    Example:  spanhouse up --http 127.0.0.1:4318 --data ./spanhouse-data
+    """
+    settings = load_settings(flags)
+    with bind(settings) as listener:
+        serve(settings, listener)
+
+
+@click.command()
+@settings_options
+@click.option(
+    "--rounds", type=click.IntRange(1, 100), default=1, show_default=True, help="How often the live agents play."
+)
+@click.option(
+    "--history-days", type=click.IntRange(0, 60), default=7, show_default=True, help="Days of sample history."
+)
+def demo(rounds: int, history_days: int, **flags: str | None) -> None:
+    """Start Spanhouse, load a week of sample runs and play live demo agents; needs no key and no network.
+
+    \b
+    Example:  spanhouse demo
+    """
+    from spanhouse_server.demo import start_demo  # noqa: PLC0415 - the runtime is needed by the demo alone
+
+    settings = load_settings(flags)
+    with bind(settings) as listener:
+        serve(settings, listener, beside=start_demo(settings, rounds=rounds, history_days=history_days))
+
+
+def load_settings(flags: dict[str, str | None]) -> Settings:
+    """Return the settings, or end with the one that cannot be used."""
+    try:
+        settings = settings_module.load(flags)
+    except ConfigurationError as error:
+        base.fail(str(error), code=2)
+    if not settings.allow_remote and not _is_loopback(settings.host):
+        base.fail(
+            f"{settings.http} can be reached from other machines and no keys are set; "
+            "serve on 127.0.0.1, or say --allow-remote true if something else guards it",
+            code=2,
+        )
+    return settings
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Return the listening socket, or end with one sentence where the port is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        base.fail(
+            f"cannot serve on {settings.http} ({error.strerror}); choose another address with --http 127.0.0.1:PORT"
+        )
+    listener.set_inheritable(True)
+    return listener
+
+
+def serve(settings: Settings, listener: socket.socket, beside: Callable[[], None] | None = None) -> None:
+    """Run the server until it is told to stop.
+
+    Args:
+        settings: the settings.
+        listener: bound socket.
+        beside: called on a thread of its own once the server answers; must end soon after the server stops.
+    """
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from spanhouse_server.process import build, create_app  # noqa: PLC0415 - seconds of imports, after the port is ours
+
+    try:
+        parts = build(settings)
+    except SpanhouseError as error:
+        base.fail(str(error))
+    app = create_app(parts)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=65,
+        backlog=2048,
+    )
+    server = _Server(config, announce=lambda: _announce(settings), beside=beside)
+    server.run(sockets=[listener])
+
+
+def _announce(settings: Settings) -> None:
+    click.echo(f"Spanhouse is up: {settings.url}{'/ui' if settings.ui else ''}")
+    click.echo(f"  OTLP/HTTP  {settings.url}/v1/traces   API  {settings.url}/docs   data  {settings.data_dir}")
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], beside: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._announce = announce
+        self._beside = beside
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+            if self._beside is not None:
+                self._beside()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The control plane: flags that operators set and agents obey."""

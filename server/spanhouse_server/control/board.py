@@ -1,0 +1,54 @@
+"""The board agents poll: answers at once when the flags in force change, else when the wait is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from spanhouse_server.control import flags
+from spanhouse_server.control.flags import Flag
+
+RECHECK_SECONDS = 1.0
+"""How often a waiting poll looks again: flags run out by the clock, and another server may have set one."""
+
+
+class Board:
+    """The flags in force, and a way to wait for their next change."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._changed = asyncio.Condition()
+
+    def active(self) -> list[Flag]:
+        """Return the flags in force now."""
+        return flags.active(self._engine, self._clock())
+
+    async def set(self, **decision: Any) -> Flag:  # noqa: ANN401 - the keywords of flags.add
+        """Record a decision and wake every waiting poll."""
+        flag = await asyncio.to_thread(flags.add, self._engine, now=self._clock(), **decision)
+        async with self._changed:
+            self._changed.notify_all()
+        return flag
+
+    async def poll(self, since: str | None, wait: float) -> tuple[str, list[Flag]] | None:
+        """Return the tag and flags in force once the tag differs from ``since``; None where ``wait`` seconds brought no change."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
+        while True:
+            in_force = await asyncio.to_thread(self.active)
+            tag = flags.etag_of(in_force)
+            if tag != since:
+                return tag, in_force
+            remaining = deadline - loop.time()
+            if remaining <= 0:
+                return None
+            async with self._changed:
+                try:
+                    await asyncio.wait_for(self._changed.wait(), min(remaining, RECHECK_SECONDS))
+                except TimeoutError:
+                    continue

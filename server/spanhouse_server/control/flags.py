@@ -1,0 +1,141 @@
+"""Control flags: who may not go on, since when, why, and until when; kept in the state database."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Column, DateTime, Engine, Integer, String, Table, delete, insert, select
+
+from spanhouse_storage.state import metadata
+
+FLAGS = Table(
+    "control_flags",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("action", String(16), nullable=False),
+    Column("scope", String(16), nullable=False),
+    Column("target", String(256), nullable=False),
+    Column("tenant", String(256), nullable=False),
+    Column("reason", String(2000), nullable=False),
+    Column("by", String(256), nullable=False),
+    Column("created_at", DateTime, nullable=False),
+    Column("expires_at", DateTime, nullable=True),
+    sqlite_autoincrement=True,
+)
+
+
+class Action(StrEnum):
+    """What a flag does to whom it names. ``enable`` lifts the flags that name the same target."""
+
+    STOP = "stop"
+    DISABLE = "disable"
+    ENABLE = "enable"
+    PAUSE = "pause"
+    TIGHTEN = "tighten"
+
+
+class Scope(StrEnum):
+    """What kind of thing a flag names."""
+
+    RUN = "run"
+    AGENT = "agent"
+    TOOL = "tool"
+    USER = "user"
+    TENANT = "tenant"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One decision of an operator. ``id`` grows by one a decision and is never used again."""
+
+    id: int
+    action: str
+    scope: str
+    target: str
+    tenant: str
+    reason: str
+    by: str
+    created_at: datetime
+    expires_at: datetime | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the flag as the API shows it: RFC 3339 times, null for what is not set."""
+        row = asdict(self)
+        row["tenant"] = self.tenant or None
+        row["target"] = self.target or None
+        row["created_at"] = _stamp(self.created_at)
+        row["expires_at"] = _stamp(self.expires_at) if self.expires_at else None
+        return row
+
+
+def add(  # noqa: D417 - the rest are the flag's fields
+    engine: Engine,
+    *,
+    action: Action,
+    scope: Scope,
+    target: str,
+    tenant: str,
+    reason: str,
+    by: str,
+    ttl_seconds: float | None,
+    now: datetime,
+) -> Flag:
+    """Record a decision and return it; ``enable`` also lifts the flags in force for the same target.
+
+    Args:
+        now: aware time of the decision.
+        ttl_seconds: how long the flag holds; None until it is lifted.
+    """
+    created = now.astimezone(UTC)
+    expires = created + timedelta(seconds=ttl_seconds) if ttl_seconds is not None else None
+    with engine.begin() as connection:
+        if action is Action.ENABLE:
+            connection.execute(
+                delete(FLAGS).where(FLAGS.c.scope == scope, FLAGS.c.target == target, FLAGS.c.tenant == tenant)
+            )
+        row = {
+            "action": action.value,
+            "scope": scope.value,
+            "target": target,
+            "tenant": tenant,
+            "reason": reason,
+            "by": by,
+            "created_at": created.replace(tzinfo=None),
+            "expires_at": expires.replace(tzinfo=None) if expires else None,
+        }
+        key = connection.execute(insert(FLAGS).values(row)).inserted_primary_key
+        assert key is not None
+        if action is Action.ENABLE:
+            # The row was needed for its number alone: lifting leaves nothing in force.
+            connection.execute(delete(FLAGS).where(FLAGS.c.id == key[0]))
+    return Flag(int(key[0]), action.value, scope.value, target, tenant, reason, by, created, expires)
+
+
+def active(engine: Engine, now: datetime) -> list[Flag]:
+    """Return the flags in force, oldest first."""
+    moment = now.astimezone(UTC).replace(tzinfo=None)
+    query = select(FLAGS).where((FLAGS.c.expires_at.is_(None)) | (FLAGS.c.expires_at > moment)).order_by(FLAGS.c.id)
+    with engine.connect() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [
+        Flag(**{**row, "created_at": _aware(row["created_at"]), "expires_at": _aware(row["expires_at"])})
+        for row in rows
+    ]
+
+
+def etag_of(flags: list[Flag]) -> str:
+    """Return a tag that differs whenever the set of flags in force does."""
+    return hashlib.sha256(",".join(str(flag.id) for flag in flags).encode()).hexdigest()[:16]
+
+
+def _aware(value: datetime | None) -> datetime | None:
+    return value.replace(tzinfo=UTC) if value else None
+
+
+def _stamp(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,35 @@
+"""The parts of a running server in one place, for routes to take what they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+from spanhouse_alerts.engine import AlertEngine
+from spanhouse_analysis.job import FactsJob
+from sqlalchemy import Engine
+
+from spanhouse_collector.pipeline import Pipeline
+from spanhouse_server.control.board import Board
+from spanhouse_server.settings import Settings
+from spanhouse_storage.contract import Store
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a running server is made of; built by ``process.build`` and taken down in reverse order."""
+
+    settings: Settings
+    store: Store
+    state: Engine
+    pipeline: Pipeline
+    facts: FactsJob
+    alerts: AlertEngine
+    board: Board
+    operator_token: str
+
+
+def parts_of(request: Request) -> Parts:
+    """Return the parts of the server that answers this request."""
+    return cast("Parts", request.app.state.parts)

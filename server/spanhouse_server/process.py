@@ -1,0 +1,125 @@
+"""The one process: its parts built in order, started together, stopped in reverse."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastapi import FastAPI
+from spanhouse_alerts.engine import AlertEngine
+from spanhouse_analysis.job import FactsJob
+from spanhouse_collector.receivers import otlp_router
+from starlette.responses import RedirectResponse
+
+from spanhouse_collector.pipeline import Pipeline
+from spanhouse_server import token
+from spanhouse_server.api import (
+    alerts,
+    audit,
+    control,
+    health,
+    metrics,
+    problems,
+    requests,
+    runs,
+    tools,
+)
+from spanhouse_server.control.board import Board
+from spanhouse_server.parts import Parts
+from spanhouse_server.settings import Settings
+from spanhouse_storage.migrations import migrate
+from spanhouse_storage.opening import open_store
+from spanhouse_storage.state import open_state
+
+log = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """Return the current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
+    """Return the parts of a server, the store open and migrated; nothing runs yet.
+
+    Must be called on the main thread: the embedded engine takes over signal handlers, which only that thread may give back.
+
+    Raises:
+        StorageError: the store cannot be opened; the message says who holds it or what to change.
+    """
+    data = settings.data_dir
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = open_store(settings.store_url)
+    try:
+        migrate(store)
+        state = open_state(settings.state_url)
+        facts = FactsJob(store, state, clock=clock, lease_seconds=settings.run_lease)
+        pipeline = Pipeline(store, data / "journal", facts.touch, max_journal_bytes=settings.journal_limit)
+        engine = AlertEngine(_rules_file(settings), store, state, clock=clock, base_url=settings.url)
+        return Parts(
+            settings=settings,
+            store=store,
+            state=state,
+            pipeline=pipeline,
+            facts=facts,
+            alerts=engine,
+            board=Board(state, clock),
+            operator_token=token.ensure(data),
+        )
+    except BaseException:
+        store.close()
+        raise
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """Return the ASGI application that serves OTLP, the API and the dashboards of these parts."""
+    dashboards = _dashboards(parts.settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            # Last in, first out: the store closes once nothing that uses it runs any more.
+            stack.callback(parts.store.close)
+            stack.callback(parts.state.dispose)
+            parts.facts.recover()
+            parts.facts.start()
+            stack.callback(parts.facts.stop)
+            parts.pipeline.start()
+            stack.callback(parts.pipeline.stop)
+            parts.alerts.start()
+            stack.callback(parts.alerts.stop)
+            if dashboards is not None:
+                await stack.enter_async_context(dashboards.lifespan()(app))
+            yield
+
+    app = FastAPI(
+        title="Spanhouse",
+        summary="What AI agents did, and the switch that stops them.",
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.parts = parts
+    problems.install(app)
+    app.include_router(otlp_router(parts.pipeline, max_body=parts.settings.max_body))
+    for part in (health, runs, requests, metrics, tools, audit, alerts, control):
+        app.include_router(part.router)
+    if dashboards is not None:
+        app.mount("/ui", dashboards)
+
+        @app.get("/", include_in_schema=False)
+        async def home() -> RedirectResponse:
+            return RedirectResponse("/ui/")
+
+    return app
+
+
+def _rules_file(settings: Settings) -> Path | None:
+    if settings.rules:
+        return Path(settings.rules).expanduser()
+    own = settings.data_dir / "rules.yaml"
+    return own if own.exists() else None

@@ -1,0 +1,218 @@
+"""Every setting of the server once: its name, environment variable, default and meaning.
+
+The table feeds the flags of ``spanhouse up``, the environment, ``spanhouse.toml`` and docs/settings.md; a test compares them.
+A flag wins over the environment, the environment over the file, the file over the default.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from spanhouse.errors import ConfigurationError
+
+SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+AGE_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes from text such as ``64MiB``."""
+    match = re.fullmatch(r"\s*(\d+)\s*([A-Za-z]*)\s*", text)
+    if not match or match[2] not in SIZE_UNITS:
+        msg = f"{text!r} is no size: write a whole number and one of {', '.join(u for u in SIZE_UNITS if u)}"
+        raise ValueError(msg)
+    return int(match[1]) * SIZE_UNITS[match[2]]
+
+
+def parse_age(text: str) -> float:
+    """Return a number of seconds from text such as ``30m`` or ``90``."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", text)
+    if not match:
+        msg = f"{text!r} is no length of time: write a number and s, m, h or d"
+        raise ValueError(msg)
+    return float(match[1]) * AGE_UNITS[match[2] or "s"]
+
+
+def parse_switch(text: str) -> bool:
+    """Return the truth of ``true``/``false``, ``yes``/``no``, ``on``/``off``, ``1``/``0``."""
+    lowered = text.strip().lower()
+    if lowered in {"1", "true", "yes", "on"}:
+        return True
+    if lowered in {"0", "false", "no", "off", ""}:
+        return False
+    msg = f"{text!r} is no switch: write true or false"
+    raise ValueError(msg)
+
+
+def parse_address(text: str) -> str:
+    """Return ``host:port`` as given, or raise where it has no port between 0 and 65535."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the largest port there is
+        msg = f"{text!r} is no address: write host:port, for example 127.0.0.1:4318"
+        raise ValueError(msg)
+    return text
+
+
+def _setting(env: str, default: str, parse: Callable[[str], Any], meaning: str) -> Any:  # noqa: ANN401 - a dataclass field
+    metadata = {"env": env, "default": default, "parse": parse, "meaning": meaning}
+    return field(default_factory=lambda: parse(default), metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The server's settings, each with its parsed value."""
+
+    data: str = _setting("SPANHOUSE_DATA", "~/.spanhouse", str, "Directory of everything the server keeps")
+    store: str = _setting(
+        "SPANHOUSE_STORE",
+        "",
+        str,
+        "A directory (embedded store) or clickhouse://user:pass@host:8123/db; empty: DATA/store",
+    )
+    state: str = _setting(
+        "SPANHOUSE_STATE", "", str, "SQLAlchemy URL of control flags, alert state and outbox; empty: SQLite in DATA"
+    )
+    http: str = _setting(
+        "SPANHOUSE_HTTP", "127.0.0.1:4318", parse_address, "Address of OTLP over HTTP, the API and the UI"
+    )
+    allow_remote: bool = _setting(
+        "SPANHOUSE_ALLOW_REMOTE",
+        "false",
+        parse_switch,
+        "Serve on an address that is not loopback although no keys are set",
+    )
+    ui: bool = _setting("SPANHOUSE_UI", "true", parse_switch, "Serve the dashboards at /ui")
+    rules: str = _setting(
+        "SPANHOUSE_RULES", "", str, "YAML file of alert rules; empty: DATA/rules.yaml, else the rules that ship"
+    )
+    max_body: int = _setting(
+        "SPANHOUSE_MAX_BODY", "64MiB", parse_size, "Largest OTLP body, before and after decompression"
+    )
+    journal_limit: int = _setting(
+        "SPANHOUSE_JOURNAL_LIMIT", "4GiB", parse_size, "Journal size at which senders are told to come back later"
+    )
+    run_lease: float = _setting(
+        "SPANHOUSE_RUN_LEASE", "30m", parse_age, "Time without a sign of life after which a run counts as abandoned"
+    )
+    log_level: str = _setting("SPANHOUSE_LOG_LEVEL", "info", str.lower, "debug, info, warning or error")
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory with ``~`` resolved."""
+        return Path(self.data).expanduser()
+
+    @property
+    def store_url(self) -> str:
+        """What ``open_store`` takes: the store's directory or ClickHouse URL."""
+        return self.store or str(self.data_dir / "store")
+
+    @property
+    def state_url(self) -> str:
+        """What ``open_state`` takes: a file, or a SQLAlchemy URL."""
+        return self.state or str(self.data_dir / "state.db")
+
+    @property
+    def host(self) -> str:
+        """The host part of the HTTP address, without brackets."""
+        return self.http.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port part of the HTTP address."""
+        return int(self.http.rpartition(":")[2])
+
+    @property
+    def url(self) -> str:
+        """The URL a client on this machine uses."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the settings table."""
+
+    name: str
+    flag: str
+    env: str
+    default: str
+    meaning: str
+    is_switch: bool
+
+
+def table() -> list[Row]:
+    """Return the settings table in the order it is documented."""
+    return [
+        Row(
+            f.name,
+            "--" + f.name.replace("_", "-"),
+            f.metadata["env"],
+            f.metadata["default"],
+            f.metadata["meaning"],
+            f.metadata["parse"] is parse_switch,
+        )
+        for f in fields(Settings)
+    ]
+
+
+def load(
+    flags: Mapping[str, str | None] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> Settings:
+    """Return the settings from flags, environment and ``spanhouse.toml``, in that order of strength.
+
+    Args:
+        flags: values by setting name; None means not given.
+        environ: the environment; the process's own by default.
+        file: the TOML file; ``spanhouse.toml`` in the working directory by default, which may be absent.
+
+    Raises:
+        ConfigurationError: a value cannot be read, or the file names a setting that does not exist.
+    """
+    environ = os.environ if environ is None else environ
+    flags = flags or {}
+    from_file = _read_file(file)
+    values: dict[str, Any] = {}
+    for f in fields(Settings):
+        env = f.metadata["env"]
+        sources = (
+            (flags.get(f.name), "--" + f.name.replace("_", "-")),
+            (environ.get(env), env),
+            (from_file.get(f.name), f"{f.name} in spanhouse.toml"),
+        )
+        for raw, where in sources:
+            if raw is None:
+                continue
+            try:
+                values[f.name] = f.metadata["parse"](str(raw))
+            except ValueError as error:
+                msg = f"{where}: {error}"
+                raise ConfigurationError(msg) from None
+            break
+    return Settings(**values)
+
+
+def _read_file(file: Path | None) -> dict[str, Any]:
+    path = file or Path("spanhouse.toml")
+    if not path.exists():
+        if file is None:
+            return {}
+        msg = f"settings file {path} does not exist"
+        raise ConfigurationError(msg)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{path} is not valid TOML: {error}"
+        raise ConfigurationError(msg) from None
+    known = {f.name for f in fields(Settings)}
+    unknown = sorted(set(content) - known)
+    if unknown:
+        msg = f"{path} has the unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}"
+        raise ConfigurationError(msg)
+    return content
