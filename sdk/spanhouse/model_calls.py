@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from opentelemetry.trace import SpanKind
 
@@ -40,7 +40,7 @@ class ModelCall:
         self._status: Status = "ok"
         self._error_type: ErrorType | None = None
 
-    def __enter__(self) -> ModelCall:
+    def __enter__(self) -> Self:
         self._call = CallSpan(
             f"chat {self.model}",
             SpanKind.CLIENT,

@@ -24,20 +24,24 @@ class SpanHandOver(SpanProcessor):
     """Marks every span started inside a run with that run, and queues every finished span."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Mark the span, where its parent context is inside a run."""
         run = current_run(parent_context)
         if run is not None and active() is not None:
             run.mark(span)
 
     def on_end(self, span: ReadableSpan) -> None:
+        """Queue the span, where it is sampled."""
         telemetry = active()
         context = span.context
         if telemetry is not None and context is not None and context.trace_flags.sampled:
             telemetry.spans.put(span)
 
     def shutdown(self) -> None:
+        """Send what is queued: the provider is going away, other providers may go on."""
         self.force_flush()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Send what is queued; True where all was acknowledged."""
         telemetry = active()
         return telemetry is None or telemetry.spans.flush(min(timeout_millis / 1000, EXIT_DEADLINE))
 
@@ -46,6 +50,7 @@ class LogHandOver(LogRecordProcessor):
     """Queues every log record, but for those that sending telemetry itself makes."""
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Queue the record."""
         telemetry = active()
         if telemetry is None or otel_context.get_value(_SUPPRESS_INSTRUMENTATION_KEY):
             return
@@ -60,9 +65,11 @@ class LogHandOver(LogRecordProcessor):
         )
 
     def shutdown(self) -> None:
+        """Send what is queued: the provider is going away, other providers may go on."""
         self.force_flush()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Send what is queued; True where all was acknowledged."""
         telemetry = active()
         return telemetry is None or telemetry.logs.flush(min(timeout_millis / 1000, EXIT_DEADLINE))
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from contextvars import Token
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span
+from opentelemetry.util.types import AttributeValue
 
 from spanhouse import attributes as keys
 from spanhouse.active import active
@@ -94,7 +95,7 @@ class Run:
         self._budget: dict[str, Any] = {}
         self._escalated = False
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         telemetry = active()
         if telemetry is None:
             warn_once("no-init", "spanhouse.init() has not been called: runs and calls are not recorded")
@@ -108,7 +109,7 @@ class Run:
         self.trace_id = trace.format_trace_id(context.trace_id) if known else secrets.token_hex(16)
         self.span_id = trace.format_span_id(context.span_id) if known else secrets.token_hex(8)
         if outer:
-            self._shared = outer._shared
+            self._shared = outer._shared  # noqa: SLF001 - the same class
         else:
             self._shared.run_id = run_id_of(self.trace_id, self.span_id)
         self.run_id = self._shared.run_id
@@ -181,7 +182,7 @@ class Run:
             self._shared.step = (number, kind)
             self._shared.steps = max(self._shared.steps, number)
 
-    def set_attribute(self, key: str, value: str | bool | float) -> None:
+    def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Put an attribute of your own on the run's span."""
         self._span.set_attribute(key, value)
 

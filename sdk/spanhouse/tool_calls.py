@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from opentelemetry.trace import SpanKind
 
@@ -49,7 +49,7 @@ class ToolCall:
         self._rule = rule
         self._error_type: ErrorType | None = None
 
-    def __enter__(self) -> ToolCall:
+    def __enter__(self) -> Self:
         self._call = CallSpan(
             f"execute_tool {self.name}",
             SpanKind.INTERNAL,

@@ -59,8 +59,6 @@ def _checked(name: str, fields: Mapping[str, Any]) -> tuple[dict[str, Any], int]
         event = build(name, dict(fields))
     except ValueError as error:
         complaint = str(error)
-        warn_once(
-            f"audit-{name}", f"audit event {name!r} does not fit its model and is sent marked invalid: {complaint}"
-        )
+        warn_once(f"audit-{name}", f"audit event {name!r} is sent marked invalid, it fits no model: {complaint}")
         return {**fields, "invalid": complaint}, 0
     return event.model_dump(exclude_none=True), event.event_version

@@ -56,4 +56,4 @@ class Config(AuditEvent, event="config"):
     """The configuration a run works under, by fingerprint, or a change of it."""
 
     fingerprint: str | None = None
-    changed: dict[str, object] = {}
+    changed: dict[str, object] | None = None

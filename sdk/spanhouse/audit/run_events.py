@@ -38,7 +38,7 @@ class State(AuditEvent, event="state"):
 class Plan(AuditEvent, event="plan"):
     """The agent made or changed its plan."""
 
-    steps: list[str] = []
+    steps: list[str] | None = None
     revision: int | None = None
     reason: str | None = None
 

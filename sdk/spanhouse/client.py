@@ -1,0 +1,267 @@
+"""The client of the server's HTTP API, used by the command line, the dashboards, notebooks and the runtime."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import requests
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from spanhouse.errors import ServerError
+from spanhouse.http_errors import refused, unreachable
+from spanhouse.settings import Signal, base_url
+
+Json = dict[str, Any]
+_NOT_MODIFIED = 304
+_CONTROL_TIMEOUT = 5.0
+"""Seconds a control answer may be late: an agent that cannot hear its operator should know soon."""
+
+
+class Client:
+    """Speaks the server's API; every method returns the decoded JSON of ``docs/architecture.md``.
+
+    Filters are keyword arguments named as in the API (``tenant=``, ``agent=``, ``since="24h"``, ``limit=``); a list is
+    sent comma-separated, None is left out. Every method raises ``ServerError`` where the server refuses or is away.
+    May be used from several threads.
+
+    Args:
+        url: base URL; else ``SPANHOUSE_URL``, else http://127.0.0.1:4318.
+        token: bearer token; else ``SPANHOUSE_TOKEN``, else none is sent.
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        ConfigurationError: the URL is none.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, timeout: float = 30.0) -> None:
+        self.url = base_url(url, os.environ)
+        self._timeout = timeout
+        self._session = requests.Session()
+        token = token or os.environ.get("SPANHOUSE_TOKEN")
+        if token:
+            self._session.headers["authorization"] = f"Bearer {token}"
+        # Credentials of ~/.netrc must not take the token's place, nor a proxy stand between loopback addresses.
+        self._session.trust_env = not self.url.startswith(("http://127.", "http://localhost", "http://[::1]"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._session.close()
+
+    def runs(self, **filters: Any) -> Json:  # noqa: ANN401 - text, number or list
+        """Return one page of runs, newest first: ``{"runs": [...], "next_cursor": ...}``."""
+        return self._get("/api/v1/runs", filters)
+
+    def iter_runs(self, **filters: Any) -> Iterator[Json]:  # noqa: ANN401 - text, number or list
+        """Yield all runs that match, page by page."""
+        return self._pages("/api/v1/runs", "runs", filters)
+
+    def run(self, run_id: str) -> Json:
+        """Return one run."""
+        return self._get(f"/api/v1/runs/{_part(run_id)}")
+
+    def spans(self, run_id: str, *, content: bool = False, limit: int | None = None, cursor: str | None = None) -> Json:
+        """Return one page of a run's spans in start order, with their content where asked for."""
+        return self._get(f"/api/v1/runs/{_part(run_id)}/spans", {"content": content, "limit": limit, "cursor": cursor})
+
+    def iter_spans(self, run_id: str, *, content: bool = False, limit: int | None = None) -> Iterator[Json]:
+        """Yield all spans of a run in start order; ``limit`` is the size of a page."""
+        return self._pages(f"/api/v1/runs/{_part(run_id)}/spans", "spans", {"content": content, "limit": limit})
+
+    def span(self, run_id: str, span_id: str) -> Json:
+        """Return one span with its content."""
+        return self._get(f"/api/v1/runs/{_part(run_id)}/spans/{_part(span_id)}")
+
+    def steps(self, run_id: str) -> Json:
+        """Return a run's steps: ``{"steps": [...]}``."""
+        return self._get(f"/api/v1/runs/{_part(run_id)}/steps")
+
+    def audit(self, **filters: Any) -> Json:  # noqa: ANN401 - text, number or list
+        """Return one page of audit events: ``{"events": [...], "next_cursor": ...}``."""
+        return self._get("/api/v1/audit", filters)
+
+    def iter_audit(self, **filters: Any) -> Iterator[Json]:  # noqa: ANN401 - text, number or list
+        """Yield all audit events that match, page by page."""
+        return self._pages("/api/v1/audit", "events", filters)
+
+    def triage(self, id: str) -> Json:  # noqa: A002 - a request, run, trace or session id
+        """Return everything about a request, run, trace or session id that a person at 3 a.m. asks first."""
+        return self._get(f"/api/v1/requests/{_part(id)}")
+
+    def metrics(
+        self,
+        names: str | Sequence[str],
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        by: str | Sequence[str] | None = None,
+        step: str | None = None,
+        **filters: Any,  # noqa: ANN401 - text, number or list
+    ) -> Json:
+        """Return metric points: ``{"points": [...]}``, each with value, numerator, denominator and interval."""
+        asked = {"name": names, "since": since, "until": until, "by": by, "step": step, **filters}
+        return self._get("/api/v1/metrics", asked)
+
+    def metric_catalogue(self) -> Json:
+        """Return every metric's name, unit, kind and meaning: ``{"metrics": [...]}``."""
+        return self._get("/api/v1/metrics/catalogue")
+
+    def tools(self, **filters: Any) -> Json:  # noqa: ANN401 - text, number or list
+        """Return calls, errors and latency by tool: ``{"tools": [...]}``."""
+        return self._get("/api/v1/tools", filters)
+
+    def facets(self) -> Json:
+        """Return the values that runs can be filtered by, by field."""
+        return self._get("/api/v1/facets")
+
+    def alerts(self) -> Json:
+        """Return alert rules, alerts and notifications."""
+        return self._get("/api/v1/alerts")
+
+    def control(self, since: str | None = None, wait: float | None = None) -> Json | None:
+        """Return the control flags in force: ``{"etag", "flags": [...]}``.
+
+        Args:
+            since: the ``etag`` of the last answer. With it the server answers only when flags have changed.
+            wait: seconds the server may hold the answer back for a change.
+
+        Returns:
+            None where nothing changed since ``since``.
+        """
+        answer = self._request(
+            "GET", "/api/v1/control", params={"since": since, "wait": wait}, timeout=(wait or 0.0) + _CONTROL_TIMEOUT
+        )
+        return None if answer.status_code == _NOT_MODIFIED else _json(answer)
+
+    def set_control(
+        self,
+        action: str,
+        scope: str,
+        target: str | None = None,
+        *,
+        tenant: str | None = None,
+        reason: str | None = None,
+        by: str | None = None,
+        ttl_seconds: float | None = None,
+    ) -> Json:
+        """Set a control flag and return it; needs the operator token.
+
+        Args:
+            action: stop, disable, enable, pause or tighten.
+            scope: run, agent, tool, user, tenant or all.
+            target: the run id, agent, tool, user or tenant meant; none for scope all.
+            tenant: the tenant it holds for; none: all.
+            reason: why, for the audit trail.
+            by: who.
+            ttl_seconds: after which it ends by itself; none: it stays.
+        """
+        said = {
+            "action": action,
+            "scope": scope,
+            "target": target,
+            "tenant": tenant,
+            "reason": reason,
+            "by": by,
+            "ttl_seconds": ttl_seconds,
+        }
+        body = {key: value for key, value in said.items() if value is not None}
+        return _json(self._request("POST", "/api/v1/control", json=body))
+
+    def health(self) -> Json:
+        """Return what ``/readyz`` says: journal lag and the state of the store."""
+        return self._get("/readyz")
+
+    def post_otlp(self, signal: Signal, body: bytes, *, compress: bool = True) -> tuple[int, str]:
+        """Post an encoded OTLP protobuf request; return how many records were rejected, and why.
+
+        Args:
+            signal: "traces" or "logs".
+            body: a serialised ``ExportTraceServiceRequest`` or ``ExportLogsServiceRequest``.
+            compress: send it as gzip.
+        """
+        headers = {"content-type": "application/x-protobuf"}
+        if compress:
+            headers["content-encoding"] = "gzip"
+            body = gzip.compress(body, compresslevel=1, mtime=0)
+        answer = self._request("POST", f"/v1/{signal}", data=body, headers=headers)
+        if signal == "traces":
+            traces = ExportTraceServiceResponse.FromString(answer.content).partial_success
+            return traces.rejected_spans, traces.error_message
+        logs = ExportLogsServiceResponse.FromString(answer.content).partial_success
+        return logs.rejected_log_records, logs.error_message
+
+    def _get(self, path: str, filters: Mapping[str, Any] | None = None) -> Json:
+        return _json(self._request("GET", path, params=filters or {}))
+
+    def _pages(self, path: str, field: str, filters: Mapping[str, Any]) -> Iterator[Json]:
+        cursor: str | None = None
+        while True:
+            page = self._get(path, {**filters, "cursor": cursor} if cursor else filters)
+            yield from page[field]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Json | None = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> requests.Response:
+        try:
+            answer = self._session.request(
+                method,
+                self.url + path,
+                params={key: _query(value) for key, value in (params or {}).items() if value is not None},
+                json=json,
+                data=data,
+                headers=headers,
+                timeout=timeout or self._timeout,
+            )
+        except requests.RequestException as error:
+            raise unreachable(self.url, error) from error
+        if not answer.ok:
+            raise refused(answer)
+        return answer
+
+
+def _json(answer: requests.Response) -> Json:
+    try:
+        document = answer.json()
+    except ValueError as error:
+        msg = f"{answer.url} answered {answer.status_code} without JSON: is a Spanhouse server behind this URL?"
+        raise ServerError(msg, status=answer.status_code) from error
+    if not isinstance(document, dict):
+        msg = f"{answer.url} answered a JSON {type(document).__name__} where an object belongs"
+        raise ServerError(msg, status=answer.status_code)
+    return document
+
+
+def _query(value: Any) -> str:  # noqa: ANN401 - text, number or list
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return ",".join(str(item) for item in value)
+    return str(value)
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")

@@ -1,0 +1,193 @@
+"""Control flags as an agent sees them: stop, pause, disable and tighten, kept fresh by one background thread.
+
+The poller keeps the last flags it heard of while the server is away, and says how old its news is, so that whoever
+asks can decide to go on or to stop.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol, Self
+
+from spanhouse.errors import ServerError
+from spanhouse.notices import warn_once
+
+SEVERITY = ("stop", "disable", "pause", "tighten", "enable")
+"""Actions, the strongest first: where several flags match, the strongest answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One control flag: what an operator or an alert wants done, to whom, by whom and until when (seconds, Unix)."""
+
+    id: str
+    action: str
+    scope: str
+    target: str = ""
+    tenant: str = ""
+    reason: str = ""
+    by: str = ""
+    created_at: float | None = None
+    expires_at: float | None = None
+
+    @classmethod
+    def parse(cls, said: Mapping[str, Any]) -> Self:
+        """Return the flag the API sent; null fields become empty text."""
+        return cls(
+            id=str(said.get("id") or ""),
+            action=str(said["action"]),
+            scope=str(said["scope"]),
+            target=str(said.get("target") or ""),
+            tenant=str(said.get("tenant") or ""),
+            reason=str(said.get("reason") or ""),
+            by=str(said.get("by") or ""),
+            created_at=_seconds(said.get("created_at")),
+            expires_at=_seconds(said.get("expires_at")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who is asked about: a flag matches where its scope and target name one of these."""
+
+    run_id: str = ""
+    agent: str = ""
+    tenant: str = ""
+    tools: Collection[str] = ()
+    user: str = ""
+
+    def matches(self, flag: Flag) -> bool:
+        """Return whether the flag is meant for this subject."""
+        if flag.tenant and flag.tenant != self.tenant:
+            return False
+        if flag.scope == "tool":
+            return flag.target in self.tools
+        if flag.scope == "all":
+            return True
+        named = {"run": self.run_id, "agent": self.agent, "user": self.user, "tenant": self.tenant}
+        return bool(flag.target) and named.get(flag.scope) == flag.target
+
+
+def strongest(flags: Sequence[Flag], subject: Subject, now: float) -> Flag | None:
+    """Return the flag in force that matches the subject: the strongest action, then the newest; None for none."""
+    meant = [flag for flag in flags if (flag.expires_at is None or flag.expires_at > now) and subject.matches(flag)]
+    rank = {action: place for place, action in enumerate(SEVERITY)}
+    # An action this version does not know is weaker than all it knows: it cannot be obeyed.
+    return min(meant, key=lambda flag: (rank.get(flag.action, len(rank)), -(flag.created_at or 0.0)), default=None)
+
+
+class FlagSource(Protocol):
+    """Where flags come from; ``spanhouse.client.Client`` is one."""
+
+    def control(self, since: str | None = None, wait: float | None = None) -> dict[str, Any] | None:
+        """Return ``{"etag", "flags"}``, or None where nothing changed within ``wait`` seconds."""
+
+
+class ControlPoller:
+    """Long-polls the server for control flags; a change is known here within about a second.
+
+    Args:
+        source: the API client.
+        wait: seconds the server may hold an answer back. A flag set meanwhile is answered at once.
+        retry: seconds between tries while the server is away.
+        monotonic: a clock for ages, in seconds.
+        now: the wall clock for expiry, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        source: FlagSource,
+        *,
+        wait: float = 5.0,
+        retry: float = 0.5,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._source = source
+        self._wait = wait
+        self._retry = retry
+        self._monotonic = monotonic
+        self._now = now
+        self._flags: tuple[Flag, ...] = ()
+        self._etag: str | None = None
+        self._heard: float | None = None
+        self._stop = threading.Event()
+        self._first = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start polling in the background; a second call does nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._poll, name="spanhouse-control", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop polling. A request the server holds back is left to end by itself."""
+        self._stop.set()
+
+    def wait_for_first(self, timeout: float) -> bool:
+        """Wait until the server was heard for the first time; False where that took longer than ``timeout`` s."""
+        return self._first.wait(timeout)
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """All flags last heard of."""
+        return self._flags
+
+    def matching(
+        self,
+        run_id: str = "",
+        agent: str = "",
+        tenant: str = "",
+        tools: Collection[str] = (),
+        user: str = "",
+    ) -> Flag | None:
+        """Return the strongest flag in force that is meant for this run, agent, tenant, user or one of these tools."""
+        subject = Subject(run_id=run_id, agent=agent, tenant=tenant, tools=tools, user=user)
+        return strongest(self._flags, subject, self._now())
+
+    def age(self) -> float:
+        """Return the seconds since the server was last heard; infinite where it never was."""
+        return float("inf") if self._heard is None else self._monotonic() - self._heard
+
+    def poll_once(self) -> None:
+        """Ask the server once, waiting for a change.
+
+        Raises:
+            ServerError: the server refused or is away; the flags stay as they were.
+        """
+        # The first question must not wait: there are flags to learn before there are changes.
+        answer = self._source.control(since=self._etag, wait=self._wait if self._etag else None)
+        if answer is not None:
+            self._flags = tuple(Flag.parse(flag) for flag in answer["flags"])
+            self._etag = answer["etag"]
+        self._heard = self._monotonic()
+        self._first.set()
+
+    def _poll(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.poll_once()
+            except (ServerError, KeyError, ValueError, TypeError) as error:
+                # Flags stay as they were; age() tells the runtime how long nothing was heard.
+                warn_once("control", f"control flags cannot be read and stay as they were: {error}")
+                self._stop.wait(self._retry * random.uniform(0.5, 1.0))  # noqa: S311 - spreads agents over time
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
