@@ -19,8 +19,8 @@ from spanhouse_storage.partitions import parts
 from spanhouse_storage.tables import SCHEMAS, conform
 
 INSERT_SETTINGS = {"optimize_on_insert": 0, "async_insert": 0}
-"""Merging inside the insert costs half its time and replacing tables do it later anyway; an asynchronous insert answers before the
-rows are stored."""
+"""Merging inside the insert costs half its time, and replacing tables do it later anyway; an asynchronous insert
+would answer before the rows are stored."""
 
 READ_SETTINGS: dict[str, Any] = {
     # Every table's partition follows from its sorting key, so versions of a row never meet across partitions.
@@ -31,13 +31,14 @@ READ_SETTINGS: dict[str, Any] = {
     "max_query_size": 64 << 20,
 }
 
-# Overload, lost connections, read-only replicas, too many parts, no memory, no disk: all pass without the caller changing anything.
+# Overload, lost connections, read-only replicas, too many parts, no memory, no disk: all pass without the caller
+# changing anything.
 _PASSING_CODES = frozenset({202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 285, 319, 394, 425, 999})
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
 
 class ClickHouseStore(ABC):
-    """The store contract over clickhouse-connect; subclasses say where clients come from and how Arrow rows are handed over."""
+    """The store contract over clickhouse-connect; subclasses lend the clients and hand over Arrow rows."""
 
     def __init__(self, *, kind: Literal["embedded", "server"], url: str, database: str, engine_version: str) -> None:
         self._info = StoreInfo(kind, url, database, engine_version, datetime.now(UTC))
@@ -100,7 +101,7 @@ def use_database(client: Client, database: str) -> None:
         StorageError: the name is no plain identifier.
     """
     if not _NAME.match(database):
-        msg = f"database name {database!r} cannot be used: letters, digits and underscores only, not starting with a digit"
+        msg = f"database name {database!r} cannot be used: use letters, digits and underscores"
         raise StorageError(msg)
     known = client.command(
         "SELECT count() FROM system.databases WHERE name = {name:String}", {"name": database}, use_database=False

@@ -73,8 +73,8 @@ Parameters: TypeAlias = Mapping[str, Any]
 class Store(Protocol):
     """A ClickHouse store, embedded or behind a URL.
 
-    Ownership: whoever opened a store closes it, once, after its own threads have stopped calling it. Every method may be
-    called from any thread; inserts are done one after another, queries side by side.
+    Ownership: whoever opened a store closes it, once, after its own threads have stopped calling it. Every method may
+    be called from any thread; inserts are done one after another, queries side by side.
 
     Failures: `StoreUnavailableError` for what a later call may mend, `QueryError` for a refused statement,
     `StorageError` for a call on a closed store.
@@ -88,9 +88,10 @@ class Store(Protocol):
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Store the rows, all of them, before returning.
 
-        The same `token` with the same rows is stored once however often it is sent, also after a crash between the insert and
-        the caller's own record of it. `rows` has the columns of `tables.SCHEMAS[table]` in any order; narrower or wider types
-        are cast. No rows is a no-op. More than 50 partitions (weeks) in one call are inserted one part after another.
+        The same `token` with the same rows is stored once however often it is sent, also after a crash between the
+        insert and the caller's own record of it. `rows` has the columns of `tables.SCHEMAS[table]` in any order;
+        narrower or wider types are cast. No rows is a no-op. More than 50 partitions (weeks) in one call are inserted
+        one part after another.
 
         Raises:
             QueryError: a column is missing, unknown, or holds nulls where the table has none.

@@ -34,7 +34,8 @@ _DATABASE = "spanhouse"
 def memory_options(physical_bytes: int) -> dict[str, int]:
     """Return the engine's memory caps for a machine of that size.
 
-    The engine's own defaults are 90 % of memory, a 5 GB mark cache and no cap a query: too much for a guest in someone's process.
+    The engine's own defaults are 90 % of memory, a 5 GB mark cache and no cap a query: too much for a guest in
+    someone's process.
     """
     engine = min(max(physical_bytes * 2 // 5, 1024 * _MIB), 8192 * _MIB)
     query = engine // 2
@@ -95,7 +96,9 @@ class EmbeddedStore(ClickHouseStore):
         try:
             client = self._idle.get(timeout=READER_WAIT_SECONDS)
         except queue.Empty:
-            msg = f"all {READERS} readers of the store were busy for {READER_WAIT_SECONDS:.0f} s; ask for a shorter time range"
+            msg = (
+                f"all {READERS} readers of the store were busy for {READER_WAIT_SECONDS:.0f} s: ask for less, or later"
+            )
             raise StoreUnavailableError(msg) from None
         try:
             self._check_open()
@@ -110,7 +113,8 @@ class EmbeddedStore(ClickHouseStore):
             yield self._write_client
 
     def _send(self, client: Client, table: str, rows: pa.Table, settings: dict[str, Any]) -> None:
-        # The driver would copy the batch through the system's temporary directory; ours is private and swept at the next start.
+        # The driver would copy the batch through the system's temporary directory; ours is private and swept at the
+        # next start.
         file = self._directory.scratch / f"{uuid.uuid4().hex}.arrow"
         try:
             with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:

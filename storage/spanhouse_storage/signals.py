@@ -11,8 +11,8 @@ _FATAL = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.S
 def restore_defaults() -> None:
     """Give the six signals that the engine catches back to the system; works from any thread.
 
-    `signal.signal` is refused outside the main thread, while a store may be opened by a worker; the interpreter's own C function has
-    no such limit.
+    `signal.signal` is refused outside the main thread, while a store may be opened by a worker; the interpreter's own
+    C function has no such limit.
     """
     setsig = ctypes.pythonapi.PyOS_setsig
     setsig.argtypes = [ctypes.c_int, ctypes.c_void_p]

@@ -167,8 +167,8 @@ def conform(table: str, rows: pa.Table) -> pa.Table:
     """Return the rows with exactly the columns, order and types of `SCHEMAS[table]`.
 
     Raises:
-        ValueError: a column is missing or unknown, holds nulls where the table has none, or does not fit its type; the message
-            names it.
+        ValueError: a column is missing or unknown, holds nulls where the table has none, or does not fit its type;
+            the message names it.
     """
     schema = SCHEMAS[table]
     if rows.schema.equals(schema):

@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS audit_events
     event_version  UInt16 CODEC(ZSTD(1)),
     data           String CODEC(ZSTD(3)),
 
+    INDEX by_run run_id TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_request request_id TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 1
 )

@@ -1,0 +1,65 @@
+"""Reads that the server and the analysis share: spans of a trace, lists of runs, audit events."""
+
+from __future__ import annotations
+
+from spanhouse_storage.reads.audit import AUDIT_COLUMNS, AuditFilter, audit_events
+from spanhouse_storage.reads.filters import LONE_CALL, RunFilter, Texts, where
+from spanhouse_storage.reads.pages import CursorError, Page
+from spanhouse_storage.reads.runs import (
+    NEWEST_FIRST,
+    RUN_COLUMNS,
+    SORT_KEYS,
+    STEP_COLUMNS,
+    facets,
+    list_runs,
+    run_by_id,
+    runs_by_request,
+    runs_by_session,
+    runs_by_trace,
+    steps_of_run,
+    steps_of_runs,
+)
+from spanhouse_storage.reads.spans import (
+    CONTENT_COLUMNS,
+    MATCHED_COLUMNS,
+    PAYLOAD_COLUMNS,
+    SLIM_COLUMNS,
+    find_traces,
+    span,
+    spans_of_traces,
+    spans_page,
+    traces_received_since,
+)
+
+__all__ = [
+    "AUDIT_COLUMNS",
+    "CONTENT_COLUMNS",
+    "LONE_CALL",
+    "MATCHED_COLUMNS",
+    "NEWEST_FIRST",
+    "PAYLOAD_COLUMNS",
+    "RUN_COLUMNS",
+    "SLIM_COLUMNS",
+    "SORT_KEYS",
+    "STEP_COLUMNS",
+    "AuditFilter",
+    "CursorError",
+    "Page",
+    "RunFilter",
+    "Texts",
+    "audit_events",
+    "facets",
+    "find_traces",
+    "list_runs",
+    "run_by_id",
+    "runs_by_request",
+    "runs_by_session",
+    "runs_by_trace",
+    "span",
+    "spans_of_traces",
+    "spans_page",
+    "steps_of_run",
+    "steps_of_runs",
+    "traces_received_since",
+    "where",
+]

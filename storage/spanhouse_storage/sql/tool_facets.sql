@@ -1,0 +1,1 @@
+SELECT arraySort(groupUniqArray(1000)(tool)) AS tool FROM steps FINAL

@@ -1,0 +1,9 @@
+SELECT
+    tenant,
+    trace_id,
+    min(start) AS first_start,
+    max(start) AS last_start,
+    max(is_final AND (parent_span_id = '' OR run_hint != '' AND span_class IN ('agent', 'workflow'))) AS rooted
+FROM spans
+WHERE received_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+GROUP BY tenant, trace_id
