@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_SECRET_NAME = (  # noqa: S105 - names of secrets, none itself
+_REVEALING = (
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|client_?secret|api[_-]?key|access_?key|secret_?access_?key"
     r"|auth_?token|access_?token|refresh_?token|private_?key|authorization|credentials?)"
 )
@@ -66,7 +66,7 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "secret_field",
         ("pass", "pwd", "secret", "key", "token", "authorization", "credential"),
-        r"(?i)(\\{0,3}[\"'])((?:[a-z0-9]{1,20}[_-]){0,3}" + _SECRET_NAME + r")\1(\s{0,5}:\s{0,5})"
+        r"(?i)(\\{0,3}[\"'])((?:[a-z0-9]{1,20}[_-]){0,3}" + _REVEALING + r")\1(\s{0,5}:\s{0,5})"
         r"(?:\1(?!\[REDACTED)(?:(?!\1)[^\n]){1,4000}\1|-?\d[\d.eE+-]{0,40})",
         r"\1\2\1\3\1[REDACTED:secret_field]\1",
     ),
