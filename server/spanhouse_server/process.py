@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
-from spanhouse_alerts.engine import AlertEngine
 from spanhouse_analysis.job import FactsJob
-from spanhouse_collector.receivers import otlp_router
 from starlette.responses import RedirectResponse
 
-from spanhouse_collector.pipeline import Pipeline
+from spanhouse_alerts.engine import AlertEngine
+from spanhouse_collector.pipeline import DEFAULT_SETTINGS, Pipeline
+from spanhouse_collector.receivers import otlp_router
 from spanhouse_server import token
 from spanhouse_server.api import (
     alerts,
@@ -45,7 +47,7 @@ def utc_now() -> datetime:
 def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
     """Return the parts of a server, the store open and migrated; nothing runs yet.
 
-    Must be called on the main thread: the embedded engine takes over signal handlers, which only that thread may give back.
+    Must be called on the main thread: the embedded engine takes signal handlers, which only that thread may give back.
 
     Raises:
         StorageError: the store cannot be opened; the message says who holds it or what to change.
@@ -57,7 +59,12 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
         migrate(store)
         state = open_state(settings.state_url)
         facts = FactsJob(store, state, clock=clock, lease_seconds=settings.run_lease)
-        pipeline = Pipeline(store, data / "journal", facts.touch, max_journal_bytes=settings.journal_limit)
+        pipeline = Pipeline(
+            store,
+            data / "journal",
+            facts.touch,
+            settings=replace(DEFAULT_SETTINGS, max_journal_bytes=settings.journal_limit),
+        )
         engine = AlertEngine(_rules_file(settings), store, state, clock=clock, base_url=settings.url)
         return Parts(
             settings=settings,
@@ -77,6 +84,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
 def create_app(parts: Parts) -> FastAPI:
     """Return the ASGI application that serves OTLP, the API and the dashboards of these parts."""
     dashboards = _dashboards(parts.settings)
+    enter_dashboards = dashboards.lifespan() if dashboards is not None else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -91,8 +99,8 @@ def create_app(parts: Parts) -> FastAPI:
             stack.callback(parts.pipeline.stop)
             parts.alerts.start()
             stack.callback(parts.alerts.stop)
-            if dashboards is not None:
-                await stack.enter_async_context(dashboards.lifespan()(app))
+            if enter_dashboards is not None:
+                await stack.enter_async_context(enter_dashboards(app))
             yield
 
     app = FastAPI(
@@ -116,6 +124,14 @@ def create_app(parts: Parts) -> FastAPI:
             return RedirectResponse("/ui/")
 
     return app
+
+
+def _dashboards(settings: Settings) -> Any:  # noqa: ANN401 - streamlit's App, imported only where pages are served
+    if not settings.ui:
+        return None
+    from spanhouse_dashboards.mount import streamlit_app  # noqa: PLC0415 - half a second, saved where there is no UI
+
+    return streamlit_app(url=settings.url)
 
 
 def _rules_file(settings: Settings) -> Path | None:

@@ -1,6 +1,6 @@
 """Every setting of the server once: its name, environment variable, default and meaning.
 
-The table feeds the flags of ``spanhouse up``, the environment, ``spanhouse.toml`` and docs/settings.md; a test compares them.
+The table feeds the flags of ``spanhouse up``, the environment, ``spanhouse.toml`` and docs/settings.md.
 A flag wins over the environment, the environment over the file, the file over the default.
 """
 

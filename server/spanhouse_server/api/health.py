@@ -28,8 +28,8 @@ def ready(request: Request) -> Response:
     lag = parts.pipeline.lag()
     body = {
         "status": "ok",
-        "pending_records": lag.records,
-        "pending_bytes": lag.bytes,
+        "pending_items": lag.items,
+        "journal_bytes": lag.journal_bytes,
         "pending_seconds": lag.seconds,
         "pending_traces": parts.facts.pending(),
         "store": parts.store.info.kind,

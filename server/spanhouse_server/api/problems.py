@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from spanhouse_storage.contract import QueryError, StoreUnavailableError
+from spanhouse_storage.reads import CursorError
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,10 @@ def install(app: FastAPI) -> None:
         return problem_response(
             HTTPStatus.SERVICE_UNAVAILABLE, "The store does not answer", str(error), {"Retry-After": "2"}
         )
+
+    @app.exception_handler(CursorError)
+    async def _cursor(_: Request, error: CursorError) -> Response:
+        return problem_response(HTTPStatus.BAD_REQUEST, "The cursor cannot be used", str(error))
 
     @app.exception_handler(QueryError)
     async def _query(_: Request, error: QueryError) -> Response:

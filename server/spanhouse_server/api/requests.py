@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v1/requests", tags=["triage"])
 
 @router.get("/{request_id:path}")
 def one_request(request: Request, request_id: str) -> Response:
-    """Return every run of a request with what a person needs to judge it; the id may also be a run, trace or session id."""
+    """Return every run of a request, or of a run, trace or session id, with what a person needs to judge it."""
     parts = parts_of(request)
     found = triage(parts.store, request_id, now=datetime.now(UTC), lease_seconds=parts.settings.run_lease)
     if found is None:

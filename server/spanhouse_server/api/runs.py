@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -26,15 +27,13 @@ MAX_PAGE = 1000
 def list_runs(
     request: Request,
     chosen: Annotated[RunFilter, Depends(run_filter)],
-    sort: Annotated[str | None, Query(description="A run field; a leading - for largest first")] = None,
+    sort: Annotated[str, Query(description="A run field; a leading - for largest first")] = reads.NEWEST_FIRST,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: str | None = None,
 ) -> Response:
     """Return a page of runs, newest first; lone model calls only when asked for with ``type=call``."""
-    try:
-        page = reads.list_runs(parts_of(request).store, chosen, sort=sort, limit=limit, cursor=cursor)
-    except ValueError as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The list cannot be made", str(error)) from None
+    _check_sort(sort)
+    page = reads.list_runs(parts_of(request).store, chosen, sort=sort, limit=limit, cursor=cursor)
     return answer(request, "runs", rows.runs(page.rows), next_cursor=page.next_cursor)
 
 
@@ -69,12 +68,9 @@ def spans(
     parts = parts_of(request)
     run = find(parts, run_id)
     ids = live.span_ids(parts.store, run["tenant"], run["trace_id"], run["run_id"])
-    try:
-        page = reads.spans_page(
-            parts.store, run["tenant"], run["trace_id"], ids, content=content, limit=limit, cursor=cursor
-        )
-    except ValueError as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The page cannot be made", str(error)) from None
+    page = reads.spans_page(
+        parts.store, run["tenant"], run["trace_id"], ids, content=content, limit=limit, cursor=cursor
+    )
     return answer(request, "spans", rows.spans(page.rows, content=content), next_cursor=page.next_cursor)
 
 
@@ -92,6 +88,16 @@ def one_run(request: Request, run_id: str) -> Response:
     return json_answer(find(parts_of(request), run_id))
 
 
+def _check_sort(sort: str) -> None:
+    name = sort.removeprefix("-")
+    if name in reads.SORT_KEYS:
+        return
+    near = get_close_matches(name, reads.SORT_KEYS, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    detail = f"runs cannot be sorted by {name!r}: {hint}known are {', '.join(reads.SORT_KEYS)}"
+    raise Problem(HTTPStatus.BAD_REQUEST, "The list cannot be sorted so", detail)
+
+
 def find(parts: Parts, run_id: str) -> dict[str, Any]:
     """Return a run's JSON, computed from its spans where it still runs.
 
@@ -100,6 +106,6 @@ def find(parts: Parts, run_id: str) -> dict[str, Any]:
     """
     found = live.run(parts.store, run_id, now=datetime.now(UTC), lease_seconds=parts.settings.run_lease)
     if found is None:
-        detail = f"no run, and no request with a single run, has the id {run_id!r}; searched runs and spans of all tenants and times"
+        detail = f"no run has the id {run_id!r}, and no request with a single run; searched all tenants and times"
         raise Problem(HTTPStatus.NOT_FOUND, "No such run", detail)
     return found

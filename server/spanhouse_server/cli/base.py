@@ -14,8 +14,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 from rich.console import Console
 from rich.table import Table
-from spanhouse.client import Client
 
+from spanhouse.client import Client
 from spanhouse.errors import ServerError
 from spanhouse_server import token
 from spanhouse_server.settings import Settings

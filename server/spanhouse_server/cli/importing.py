@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from spanhouse.client import Client
 from spanhouse.errors import ServerError
 from spanhouse_server.cli import base
 from spanhouse_server.importing.send import Report, import_file, wait_until_stored
@@ -27,8 +28,8 @@ SETTLE_SECONDS = 120.0
 def import_(files: tuple[Path, ...], url: str, tenant: str, environment: str, *, wait: bool, as_json: bool) -> None:
     """Import recorded runs, one JSON object a line, plain or gzip.
 
-    Importing a file twice changes nothing: ids follow from each line's run_id. A line that is no run is named with its number, the rest
-    is imported, and the exit code is 1.
+    Importing a file twice changes nothing: ids follow from each line's run_id. A line that is no run is named with its
+    number, the rest is imported, and the exit code is 1.
 
     \b
     Example:  spanhouse import runs.jsonl.gz
@@ -62,9 +63,9 @@ def import_(files: tuple[Path, ...], url: str, tenant: str, environment: str, *,
     _report(reports, as_json=as_json)
 
 
-def _settle(api: object) -> bool:
+def _settle(api: Client) -> bool:
     time.sleep(0.2)  # lets the last acknowledged batch show up as pending
-    return wait_until_stored(api, timeout=SETTLE_SECONDS)  # type: ignore[arg-type] # the client of above
+    return bool(base.call(lambda: wait_until_stored(api, timeout=SETTLE_SECONDS)))
 
 
 def _report(reports: dict[str, Report], *, as_json: bool) -> None:

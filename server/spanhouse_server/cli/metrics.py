@@ -8,11 +8,26 @@ import click
 
 from spanhouse_server.cli import base
 
-HEADLINE = "runs,completion_rate,autonomous_completion_rate,finish_rate,tool_error_rate,loop_rate,policy_deny_rate,tokens_per_run_p50,tokens_per_run_p95,tool_calls_per_run_p50,tokens,cost"
+HEADLINE = (
+    "runs",
+    "completion_rate",
+    "autonomous_completion_rate",
+    "finish_rate",
+    "tool_error_rate",
+    "loop_rate",
+    "policy_deny_rate",
+    "tokens_per_run_p50",
+    "tokens_per_run_p95",
+    "tool_calls_per_run_p50",
+    "tokens",
+    "cost",
+)
 
 
 @click.command()
-@click.option("--name", default=HEADLINE, help="Metric names, separated by commas; without it the headline metrics.")
+@click.option(
+    "--name", default=",".join(HEADLINE), help="Metric names, separated by commas; without it the headline metrics."
+)
 @click.option("--by", default=None, help="Group by these fields, separated by commas: model, agent, tool, tenant, …")
 @click.option("--step", default=None, help="Length of a time bucket: 1h, 1d; without it one figure for the window.")
 @click.option("--list", "catalogue", is_flag=True, help="List every metric and what it means.")
@@ -20,8 +35,15 @@ HEADLINE = "runs,completion_rate,autonomous_completion_rate,finish_rate,tool_err
 @base.url_option
 @base.json_option
 def metrics(
-    url: str, name: str, by: str | None, step: str | None, *, catalogue: bool, as_json: bool, **filters: Any
-) -> None:  # noqa: ANN401 - click's options
+    url: str,
+    name: str,
+    by: str | None,
+    step: str | None,
+    *,
+    catalogue: bool,
+    as_json: bool,
+    **filters: Any,  # noqa: ANN401 - click's options
+) -> None:
     """Print metrics, each with numerator, denominator and 95 % interval.
 
     \b
@@ -29,7 +51,7 @@ def metrics(
     """
     api = base.client(url)
     if catalogue:
-        listed = base.call(api.catalogue)
+        listed = base.call(api.metric_catalogue)
         if as_json:
             base.print_json(listed)
             return

@@ -79,7 +79,7 @@ def run(run_id: str, url: str, *, as_json: bool) -> None:
     """Show one run: how it ended, what it used, and each step.
 
     \b
-    Example:  spanhouse run $(spanhouse runs --limit 1 --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["runs"][0]["run_id"])')
+    Example:  spanhouse run req-demo-max-usd
     """
     api = base.client(url)
     found = base.call(lambda: api.run(run_id))
@@ -111,31 +111,31 @@ def run(run_id: str, url: str, *, as_json: bool) -> None:
 
 def head(run: dict[str, Any]) -> None:
     """Print a run's facts."""
-    base.table(
-        ["run", run["run_id"]],
-        [
-            ["request", run["request_id"]],
-            ["agent", " ".join(base.show(v) for v in (run["agent"], run["agent_version"]) if v)],
-            [
-                "ended",
-                f"{base.show(run['stop_reason'] or run['status'])} ({base.show(run['stop_reason_source'])}); outcome {base.show(run['outcome'])}",
-            ],
-            ["when", f"{base.when(run['started_at'])} UTC, {base.seconds(run['run_seconds'])}"],
-            [
-                "work",
-                f"{run['steps']} steps, {run['model_calls']} model calls, {run['tool_calls']} tool calls, {run['tool_errors']} failed, {run['policy_denials']} denied, {run['loops']} loops",
-            ],
-            [
-                "used",
-                f"{base.show(total_tokens(run))} tokens, {base.show(run['cost_usd'])} usd ({base.show(run['cost_source'])})",
-            ],
-            [
-                "who",
-                f"tenant {base.show(run['tenant'])}, user {base.show(run['user_id'])}, session {base.show(run['session_id'])}",
-            ],
-            ["record", f"{run['spans_stored']} of {base.show(run['spans_expected'])} spans"],
-        ],
+    show = base.show
+    agent = " ".join(base.clean(value) for value in (run["agent"], run["agent_version"]) if value)
+    ended = f"{show(run['stop_reason'] or run['status'])} ({show(run['stop_reason_source'])})"
+    work = ", ".join(
+        f"{run[field]} {label}"
+        for field, label in (
+            ("steps", "steps"),
+            ("model_calls", "model calls"),
+            ("tool_calls", "tool calls"),
+            ("tool_errors", "failed"),
+            ("policy_denials", "denied"),
+            ("loops", "loops"),
+        )
     )
+    facts = [
+        ["request", run["request_id"]],
+        ["agent", agent],
+        ["ended", f"{ended}; outcome {show(run['outcome'])}"],
+        ["when", f"{base.when(run['started_at'])} UTC, {base.seconds(run['run_seconds'])}"],
+        ["work", work],
+        ["used", f"{show(total_tokens(run))} tokens, {show(run['cost_usd'])} usd ({show(run['cost_source'])})"],
+        ["who", f"tenant {show(run['tenant'])}, user {show(run['user_id'])}, session {show(run['session_id'])}"],
+        ["record", f"{run['spans_stored']} of {show(run['spans_expected'])} spans"],
+    ]
+    base.table(["run", run["run_id"]], facts)
     click.echo()
 
 

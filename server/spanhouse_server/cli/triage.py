@@ -61,10 +61,9 @@ def _print(found: dict[str, Any], url: str) -> None:
     )
     failing = found["first_failing_step"]
     if failing:
-        what = failing["tool"] or failing["model"]
-        click.echo(
-            f"\nfirst failing step: {failing['number']} ({base.show(what)}): {_line(failing['error_message'] or _status(failing))}"
-        )
+        what = base.show(failing["tool"] or failing["model"])
+        why = _line(failing["error_message"] or _status(failing))
+        click.echo(f"\nfirst failing step: {failing['number']} ({what}): {why}")
     click.echo(f"\n{url}{found['link']}\n")
 
 

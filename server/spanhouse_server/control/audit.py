@@ -17,7 +17,7 @@ DEFAULT_TENANT = "default"
 
 
 def record_of(flag: Flag) -> RawRecord:
-    """Return the log record of a control decision: event ``kill`` for a stop, else ``override``, in the stream ``control``."""
+    """Return a control decision's log record: event ``kill`` for a stop, else ``override``; stream ``control``."""
     tenant = flag.tenant or DEFAULT_TENANT
     attributes = {keys.TENANT: tenant, keys.AUDIT_VERSION: 1, keys.AUDIT_SEQ: flag.id}
     log_record = LogRecord(

@@ -36,7 +36,7 @@ class Board:
         return flag
 
     async def poll(self, since: str | None, wait: float) -> tuple[str, list[Flag]] | None:
-        """Return the tag and flags in force once the tag differs from ``since``; None where ``wait`` seconds brought no change."""
+        """Return tag and flags once the tag differs from ``since``; None where ``wait`` seconds brought no change."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         while True:

@@ -102,46 +102,45 @@ def tell(
 
 
 def _turns(story: _Story, agent: Agent, facts: Mapping[str, Any], random: Random, *, troubled: bool) -> StopReason:
-    turns = random.randint(*agent.turns)
-    for turn in range(turns):
-        tool = random.choice(agent.tools)
-        if tool.name == "transfer_to_human" and random.random() > agent.escalates * 3:
-            tool = agent.tools[0]
+    for turn in range(random.randint(*agent.turns)):
+        tool = _chosen(agent, random)
         _model_call(story, agent, random, tool, facts)
         if story.cost > agent.budget_usd:
             return StopReason(StopCode.MAX_USD, "run")
-        if tool.name == "records.delete":
-            if random.random() < 0.85:  # noqa: PLR2004 - most deletions are refused
-                _tool_call(story, tool, facts, random, denied=True, failed=False)
-                return StopReason(StopCode.POLICY_DENY, tool.name)
-            continue
-        down = troubled and tool.name == "http.get"
-        if down and random.random() < 0.5:  # noqa: PLR2004 - half of the callers hammer on
-            for _ in range(LOOP_LENGTH + random.randint(0, 2)):
-                _tool_call(story, tool, facts, random, denied=False, failed=True)
-                _model_call(story, agent, random, tool, facts)
-            return StopReason(StopCode.LOOP_DETECTED, tool.name)
-        failed = random.random() * 100 < (80 if down else tool.failing)
-        # A turn asks for something new each time: equal calls in a row would be a loop.
-        asked = {
-            **facts,
-            "order": facts["order"] + turn,
-            "small": facts["small"] + turn,
-            "topic": f"{facts['topic']} {turn}",
-            "user": facts["user"] + turn,
-        }
-        _tool_call(story, tool, asked, random, denied=False, failed=failed)
-        if failed and random.random() < 0.2:  # noqa: PLR2004 - some failures end the run
-            return StopReason(StopCode.TOOL_ERROR_EXHAUSTED, tool.name)
-        if tool.name == "transfer_to_human":
-            return StopReason(StopCode.ESCALATED)
+        ended = _tool_turn(story, agent, tool, facts, random, turn=turn, down=troubled and tool.name == "http.get")
+        if ended is not None:
+            return ended
     _model_call(story, agent, random, None, facts)
-    roll = random.random()
-    if roll < 0.012:  # noqa: PLR2004 - shares of rarer ends
-        return StopReason(StopCode.MODEL_ERROR, "rate_limit")
-    if roll < 0.02:  # noqa: PLR2004
-        return StopReason(StopCode.MAX_STEPS)
-    return StopReason(StopCode.FINISH)
+    rare = [StopReason(StopCode.MODEL_ERROR, "rate_limit"), StopReason(StopCode.MAX_STEPS)]
+    return random.choices([StopReason(StopCode.FINISH), *rare], [0.98, 0.012, 0.008])[0]
+
+
+def _chosen(agent: Agent, random: Random) -> Tool:
+    """Return the tool of a turn; rare ones give way to the agent's first."""
+    tool = random.choice(agent.tools)
+    rare = {"transfer_to_human": agent.escalates * 3, "records.delete": 0.3}
+    return tool if random.random() < rare.get(tool.name, 1.0) else agent.tools[0]
+
+
+def _tool_turn(
+    story: _Story, agent: Agent, tool: Tool, facts: Mapping[str, Any], random: Random, *, turn: int, down: bool
+) -> StopReason | None:
+    """Tell one tool call, or the loop it becomes; return how it ended the run, None where it went on."""
+    if tool.name == "records.delete":
+        _tool_call(story, tool, facts, random, denied=True, failed=False)
+        return StopReason(StopCode.POLICY_DENY, tool.name)
+    if down and random.random() < 0.5:
+        for _ in range(LOOP_LENGTH + random.randint(0, 2)):
+            _tool_call(story, tool, facts, random, denied=False, failed=True)
+            _model_call(story, agent, random, tool, facts)
+        return StopReason(StopCode.LOOP_DETECTED, tool.name)
+    # A turn asks for something new each time: equal calls in a row would be a loop.
+    asked = {**facts, "topic": f"{facts['topic']} {turn}"} | {k: facts[k] + turn for k in ("order", "small", "user")}
+    failed = random.random() * 100 < (80 if down else tool.failing)
+    _tool_call(story, tool, asked, random, denied=False, failed=failed)
+    if failed and random.random() < 0.2:
+        return StopReason(StopCode.TOOL_ERROR_EXHAUSTED, tool.name)
+    return StopReason(StopCode.ESCALATED) if tool.name == "transfer_to_human" else None
 
 
 def _model_call(story: _Story, agent: Agent, random: Random, tool: Tool | None, facts: Mapping[str, Any]) -> None:
@@ -259,7 +258,7 @@ def _end(story: _Story, agent: Agent, facts: Mapping[str, Any], random: Random, 
         if succeeded
         else "failure"
         if (finished and random.random() < 0.6) or not finished
-        else "unknown",  # noqa: PLR2004
+        else "unknown",
         keys.STEPS: story.step,
         keys.SPANS_EXPECTED: len(run.children) + 1,
         keys.BUDGET: json_text(

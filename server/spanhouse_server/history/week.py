@@ -54,7 +54,7 @@ def week(now: datetime, days: int, seed: int = 20) -> Iterator[Bodies]:
 
 
 def _day(day: datetime, ago: int, seed: int) -> list[SampleRun]:
-    random = Random(f"{seed}:{day.date().isoformat()}")  # noqa: S311 - sample data, not secrets
+    random = Random(f"{seed}:{day.date().isoformat()}")
     runs = []
     for index in range(RUNS_A_DAY):
         started = day + timedelta(hours=_hour(random))

@@ -31,7 +31,7 @@ def read(run: Mapping[str, Any]) -> Conversation:
     """Return the spans of a run's ``messages``, in order, with times from the messages or stated ones.
 
     A message's time is when it was complete: a model call lasts from the message before it to its own, a tool call from
-    the message that asked for it to its result. The customer's own tool calls become spans of no class, which count nowhere.
+    the message that asked for it to its result. The customer's own tool calls become spans that count nowhere.
     """
     messages: Sequence[Mapping[str, Any]] = run["messages"]
     times = _times(run, messages)
@@ -51,8 +51,7 @@ def read(run: Mapping[str, Any]) -> Conversation:
                 conversation.spans.append(_model_span(run, messages, index, before, times[index]))
         if role == "tool":
             _close(conversation, waiting, message, index, times)
-        for call in message.get("tool_calls") or ():
-            waiting.append((call, index, role == "assistant"))
+        waiting += [(call, index, role == "assistant") for call in message.get("tool_calls") or ()]
     for position, (call, index, by_agent) in enumerate(waiting):
         # Asked for, never answered: the run ended first.
         conversation.spans.append(

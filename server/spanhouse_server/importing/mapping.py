@@ -61,7 +61,7 @@ def outcome(run: Mapping[str, Any]) -> Outcome:
 
 
 def nanoseconds(value: object) -> int | None:
-    """Return the Unix time in nanoseconds of an ISO 8601 text; one without a zone is taken as UTC. None where it is none."""
+    """Return an ISO 8601 text as Unix nanoseconds, UTC where it names no zone; None where it is no time."""
     if not isinstance(value, str) or not value:
         return None
     try:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from spanhouse.client import Client
 
+from spanhouse.client import Client
 from spanhouse_server.importing import lines
 from spanhouse_server.importing.lines import BadLine
 from spanhouse_server.importing.runs import spans_of
@@ -92,8 +92,8 @@ def wait_until_stored(client: Client, *, timeout: float, clock: Callable[[], flo
     """Return whether all that was acknowledged became facts within ``timeout`` seconds."""
     deadline = clock() + timeout
     while clock() < deadline:
-        ready = client.ready()
-        if not ready.get("pending_bytes") and not ready.get("pending_traces"):
+        state = client.health()
+        if not state["pending_items"] and not state["pending_traces"]:
             return True
         time.sleep(0.2)
     return False
