@@ -1,0 +1,179 @@
+"""A ClickHouse server on loopback, as far as our client can tell: its HTTP protocol in front of an engine in this process."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+import chdb
+
+# What the protocol itself uses; every other parameter of a request is an engine setting.
+_PROTOCOL = {
+    "query",
+    "database",
+    "wait_end_of_query",
+    "session_id",
+    "query_id",
+    "client_protocol_version",
+    "enable_http_compression",
+    "send_progress_in_http_headers",
+    "http_headers_progress_interval_ms",
+    "cancel_http_readonly_queries_on_client_close",
+}
+
+
+class ClickHouseHttp:
+    """A running server; `url(database)` is what `open_store` takes.
+
+    Attributes:
+        failures: answers, as `(status, ClickHouse error code)`, that the next requests get instead of being run.
+        queries: text of every request that was run.
+    """
+
+    def __init__(self, path: Path, *, password: str = "secret") -> None:
+        self.path = path
+        self.password = password
+        self.failures: list[tuple[int, int]] = []
+        self.queries: list[str] = []
+        # One handle stays open, as the engine ends with its last one.
+        self._engine = chdb.connect(str(path))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._engine.close()
+
+    @property
+    def port(self) -> int:
+        """Port that the server listens on."""
+        return int(self._server.server_address[1])
+
+    def url(self, database: str = "spanhouse") -> str:
+        """Return the store URL of one of the server's databases."""
+        return f"clickhouse://default:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def run(self, parameters: dict[str, str], body: bytes) -> bytes:
+        """Run one request on a handle of its own, as a server does without sessions."""
+        query = parameters.get("query", "")
+        self.queries.append(query or body.decode(errors="replace"))
+        handle = chdb.connect(str(self.path))
+        try:
+            if parameters.get("database"):
+                handle.query(f"USE `{parameters['database']}`")
+            for name, value in parameters.items():
+                if name not in _PROTOCOL and not name.startswith("param_"):
+                    handle.query(f"SET {name} = '{value}'")
+            bound = {
+                name.removeprefix("param_"): value for name, value in parameters.items() if name.startswith("param_")
+            }
+            with _as_statement(query, body) as statement:
+                answer: bytes = handle.query(statement, "TabSeparated", params=bound).bytes()
+                return answer or b""
+        finally:
+            handle.close()
+
+
+@contextmanager
+def _as_statement(query: str, body: bytes) -> Iterator[str]:
+    """Give the engine in one statement what HTTP splits into a query and data."""
+    if not query:
+        head, _, data = body.partition(b"\n")
+        if not head.startswith(b"INSERT INTO"):
+            yield body.decode()
+            return
+        query, body = head.decode(), data
+    if not body:
+        yield query
+        return
+    into, _, data_format = query.rpartition(" FORMAT ")
+    with tempfile.NamedTemporaryFile(suffix=".data") as file:
+        file.write(body)
+        file.flush()
+        yield f"{into} FROM INFILE '{file.name}' FORMAT {data_format}"
+
+
+def _handler(server: ClickHouseHttp) -> type[BaseHTTPRequestHandler]:
+    expected = "Basic " + base64.b64encode(f"default:{server.password}".encode()).decode()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            parameters = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+            body = self._body()
+            kind = self.headers.get("Content-Type", "")
+            if kind.startswith("multipart/form-data"):
+                parameters.update(_form(kind, body))
+                body = b""
+            if self.headers.get("Authorization") != expected:
+                self._answer(403, b"Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)", code=516)
+            elif server.failures:
+                status, code = server.failures.pop(0)
+                self._answer(status, f"Code: {code}. DB::Exception: as the test asked".encode(), code=code)
+            else:
+                self._run(parameters, body)
+
+        do_GET = do_POST
+
+        def log_message(self, *_: Any) -> None:
+            """Keep the tests' output clean."""
+
+        def _run(self, parameters: dict[str, str], body: bytes) -> None:
+            try:
+                answer = server.run(parameters, body)
+            except Exception as error:  # noqa: BLE001 - whatever the engine says goes to the client
+                text = str(error)
+                code = text.partition("Code: ")[2].partition(".")[0]
+                self._answer(500, text.encode(), code=int(code) if code.isdigit() else 1)
+            else:
+                self._answer(200, answer)
+
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            chunks = []
+            while size := int(self.rfile.readline(), 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(chunks)
+
+        def _answer(self, status: int, body: bytes, *, code: int = 0) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("X-ClickHouse-Timezone", "UTC")
+            self.send_header("X-ClickHouse-Summary", "{}")
+            if code:
+                self.send_header("X-ClickHouse-Exception-Code", str(code))
+            elif body:
+                self.send_header("X-ClickHouse-Format", "TabSeparated")
+            self.end_headers()
+            self.wfile.write(body)
+
+    return Handler
+
+
+def _form(content_type: str, body: bytes) -> dict[str, str]:
+    message = BytesParser().parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
+    fields = {}
+    for part in message.walk():
+        name = part.get_param("name", header="content-disposition")
+        payload = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(payload, bytes):
+            fields[name] = payload.decode()
+    return fields
