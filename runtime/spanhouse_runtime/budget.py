@@ -138,17 +138,21 @@ class BudgetLedger:
             self._close(reservation)
 
     def elapsed(self, milliseconds: int) -> None:
-        """Note how long the run has been going; time only grows, an earlier reading is ignored.
+        """Note how long the run has been going; time only grows, an earlier reading is ignored."""
+        with self._lock:
+            self._used[StopCode.MAX_SECONDS] = max(self._used[StopCode.MAX_SECONDS], milliseconds)
+
+    def check(self) -> None:
+        """Return if the run may go on.
 
         Raises:
-            BudgetRefused: the run's time is up.
+            BudgetRefused: its time is up, or a limit has been passed.
         """
-        code = StopCode.MAX_SECONDS
         with self._lock:
-            self._used[code] = used = max(self._used[code], milliseconds)
-            limit = self._limits.get(code)
-            if limit is not None and used >= limit:
-                raise BudgetRefused(code, limit=limit, used=used, reserved=0, asked=0)
+            for code, limit in self._limits.items():
+                used = self._used[code]
+                if used > limit or (code is StopCode.MAX_SECONDS and used == limit):
+                    raise BudgetRefused(code, limit=limit, used=used, reserved=0, asked=0)
 
     def newly_near(self) -> list[Near]:
         """Return the limits that have come to the warning share since the last call: each limit once in a run."""

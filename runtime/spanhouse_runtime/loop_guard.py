@@ -48,7 +48,7 @@ class LoopGuard:
 
     def __init__(self, *, length: int = LOOP_LENGTH, repeats: int = CYCLE_REPEATS) -> None:
         self._length = length
-        self._repeats = repeats
+        self.repeats = repeats
         self._calls: deque[Hashable] = deque(maxlen=max(length, MAX_CYCLE * repeats))
         self._streak = 0
         self._warned = False
@@ -74,7 +74,7 @@ class LoopGuard:
             return "repeat", self._streak
         for size in range(2, MAX_CYCLE + 1):
             # Only a pattern that stands at the very end is going on now; an older one is history.
-            tail = calls[-size * self._repeats :]
-            if len(tail) == size * self._repeats and cycle_length(tail, self._repeats, size) == size:
+            tail = calls[-size * self.repeats :]
+            if len(tail) == size * self.repeats and cycle_length(tail, self.repeats, size) == size:
                 return "cycle", size
         return "", 0

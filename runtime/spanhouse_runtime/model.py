@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from spanhouse.canonical import canonical_json
-from spanhouse.errors import ErrorType, SpanhouseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +130,6 @@ class ModelResponse:
         return Message("assistant", self.text, self.tool_calls)
 
 
-class ModelFailure(SpanhouseError):  # noqa: N818 - what happened, as ToolFailure
-    """A model call failed; the run ends with ``model_error:<kind>``.
-
-    Attributes:
-        kind: one of the closed error types.
-    """
-
-    def __init__(self, message: str, *, kind: ErrorType = ErrorType.OTHER) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
 class Model(Protocol):
     """A model the runtime can drive. ``name`` and ``provider`` are what its spans are filed under."""
 
@@ -158,6 +145,6 @@ class Model(Protocol):
         """Return the answer to a request; called in a worker thread.
 
         Raises:
-            ModelFailure: the call failed, with the kind of failure. Any other exception counts as kind ``other``, and
-                ``TimeoutError`` as ``timeout``.
+            Exception: the call failed. The run ends with ``model_error:<type>``, where the type is what
+                ``spanhouse.classification`` makes of the exception: an HTTP status it carries, its class or its name.
         """

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from spanhouse.errors import ErrorType
-from spanhouse_runtime.model import ModelFailure, ModelRequest, ModelResponse
+from spanhouse.errors import SpanhouseError
+from spanhouse_runtime.model import ModelRequest, ModelResponse
 
 Turn = ModelResponse | Exception
 Script = Callable[[ModelRequest, int], Turn]
+
+
+class ScriptExhausted(SpanhouseError):  # noqa: N818 - what happened
+    """A scripted model was asked for more turns than its script has."""
 
 
 class ScriptedModel:
@@ -50,7 +54,7 @@ class ScriptedModel:
             turn = self._turns[number]
         else:
             msg = f"the script of {self.name} has {len(self._turns)} turns and was asked for turn {number + 1}"
-            raise ModelFailure(msg, kind=ErrorType.INVALID_INPUT)
+            raise ScriptExhausted(msg)
         if isinstance(turn, Exception):
             raise turn
         return turn

@@ -50,9 +50,13 @@ class IllegalTransition(SpanhouseError):  # noqa: N818 - named as the state-mach
 
 
 class StateMachine:
-    """The state of one run; every change is told to ``on_change(source, target)`` after it is made."""
+    """The state of one run.
 
-    def __init__(self, on_change: Callable[[RunState, RunState], None]) -> None:
+    Args:
+        on_change: told ``(source, target, legal, reason)`` of every change made and of every illegal one refused.
+    """
+
+    def __init__(self, on_change: Callable[[RunState, RunState, bool, str], None]) -> None:
         self._state = RunState.IDLE
         self._on_change = on_change
 
@@ -61,7 +65,7 @@ class StateMachine:
         """The state the run is in."""
         return self._state
 
-    def to(self, target: RunState) -> None:
+    def to(self, target: RunState, reason: str = "") -> None:
         """Change the state; staying in a working state is no change and is not told.
 
         Raises:
@@ -71,6 +75,7 @@ class StateMachine:
         if target is source and source in _WORKING:
             return
         if target not in TRANSITIONS[source]:
+            self._on_change(source, target, False, reason)
             raise IllegalTransition(source, target)
         self._state = target
-        self._on_change(source, target)
+        self._on_change(source, target, True, reason)

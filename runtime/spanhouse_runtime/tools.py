@@ -14,23 +14,18 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 
-from spanhouse.errors import ConfigurationError, ErrorType, SpanhouseError
+from spanhouse.errors import ConfigurationError, SpanhouseError
 from spanhouse_runtime.model import ToolCall, ToolDefinition
 
 Function = Callable[..., Any]
 KeyFunction = Callable[[Mapping[str, Any]], str]
 
 
-class ToolFailure(SpanhouseError):  # noqa: N818 - what happened, as ModelFailure
-    """Raised by a tool to say: this did not work, nothing was done, the model may try otherwise.
+class ToolFailure(SpanhouseError):  # noqa: N818 - what happened
+    """Raised by a tool to say: this did not work, and nothing was done, so that it may be tried again.
 
-    Attributes:
-        kind: one of the closed error types.
+    Raise it ``from`` the exception behind it, and the failure is counted under that exception's type.
     """
-
-    def __init__(self, message: str, *, kind: ErrorType = ErrorType.OTHER) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 class InvalidCall(SpanhouseError):  # noqa: N818 - what happened

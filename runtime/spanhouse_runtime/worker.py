@@ -71,7 +71,7 @@ def call_with_deadline(
     values: Mapping[str, Any],
     *,
     timeout: float,
-    check: Callable[[], None],
+    check: Callable[[], object],
     poll: float = POLL_SECONDS,
 ) -> Any:  # noqa: ANN401 - whatever the function returns
     """Return what the function returns, or raise what it raises.
@@ -97,7 +97,7 @@ def call_with_deadline(
     return job.result
 
 
-def _wait(job: _Job, timeout: float, check: Callable[[], None], poll: float) -> None:
+def _wait(job: _Job, timeout: float, check: Callable[[], object], poll: float) -> None:
     deadline = time.monotonic() + timeout
     while not job.done.wait(max(0.0, min(poll, deadline - time.monotonic()))):
         check()

@@ -1,0 +1,179 @@
+"""An agent: a model, its tools, and the limits it works within; run it on a task and get one stop reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+from spanhouse import attributes as keys
+from spanhouse.errors import RunStopped
+from spanhouse.runs import run as new_run
+from spanhouse.stop_reasons import Outcome, StopCode, StopReason
+from spanhouse_runtime.control import Control
+from spanhouse_runtime.idempotency import IdempotencyStore, MemoryIdempotencyStore
+from spanhouse_runtime.limits import Limits
+from spanhouse_runtime.model import Message, Model
+from spanhouse_runtime.model_step import ask_model, check_last_answer
+from spanhouse_runtime.money import Price, usd
+from spanhouse_runtime.policy import Policy
+from spanhouse_runtime.result import RunResult, last_answer
+from spanhouse_runtime.session import Session, Setup
+from spanhouse_runtime.state import RunState
+from spanhouse_runtime.tool_step import answer_call
+from spanhouse_runtime.tools import Function, Tool, Toolbox
+
+HANDOVER_TOOLS = ("transfer_to_human*", "escalate_to_human*")
+_COMPLETED = frozenset({StopCode.FINISH, StopCode.ESCALATED})
+
+
+class Agent:
+    """Runs tasks: asks the model, makes the calls it asks for, and stops for exactly one reason.
+
+    Args:
+        name: the agent's name.
+        model: what it thinks with.
+        tools: functions, or tools made with ``spanhouse_runtime.tools.tool``.
+        limits: when a run stops at the latest.
+        policy: which calls are let through. Without one, the tools given are the allowlist; with one, it decides alone.
+        instructions: the system message.
+        version: the agent's version.
+        price: what the model costs; needed where ``max_usd`` is set.
+        control: where an operator's flags come from.
+        idempotency: where calls of ``once`` tools are remembered; without it, in memory for the life of the agent.
+        handover: globs of the tools that hand the run to a person; a successful call ends it with ``escalated``.
+        on_timeout: whether a tool that does not answer in time ends the run, or is told to the model as an error.
+        clock: seconds that only grow; for ``max_seconds``.
+
+    Raises:
+        ConfigurationError: a tool cannot be offered to a model.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        tools: Iterable[Tool | Function] = (),
+        *,
+        limits: Limits | None = None,
+        policy: Policy | None = None,
+        instructions: str = "",
+        version: str | None = None,
+        price: Price | None = None,
+        control: Control | None = None,
+        idempotency: IdempotencyStore | None = None,
+        handover: Iterable[str] = HANDOVER_TOOLS,
+        on_timeout: Literal["stop", "tell_model"] = "stop",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        toolbox = Toolbox(tools)
+        self.version = version
+        self.setup = Setup(
+            name=name,
+            model=model,
+            toolbox=toolbox,
+            limits=limits or Limits(),
+            policy=Policy(allow=tuple(toolbox.names)) if policy is None else policy,
+            instructions=instructions,
+            price=price,
+            control=control,
+            idempotency=MemoryIdempotencyStore() if idempotency is None else idempotency,
+            handover=tuple(handover),
+            on_timeout=on_timeout,
+            clock=clock,
+        )
+
+    def run(
+        self,
+        task: str,
+        *,
+        request_id: str | None = None,
+        tenant: str | None = None,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        environment: str | None = None,
+        task_id: str | None = None,
+        task_type: str | None = None,
+        variant: str | None = None,
+        check: Callable[[str], bool] | None = None,
+        idempotency_scope: str = "",
+    ) -> RunResult:
+        """Run a task to its one stop reason and return what it came to.
+
+        Args:
+            task: what is asked, as the first message.
+            request_id: what a person has in hand when something is wrong.
+            tenant: whose data it is; from the entry point, never from a model.
+            user_id: whom the run serves.
+            session_id: the conversation it is part of.
+            environment: deployment environment.
+            task_id: the task's own id or short name.
+            task_type: the kind of task.
+            variant: the variant of an experiment.
+            check: told the last answer of a run that finished, says whether it is right: the run's outcome. Without it
+                the outcome is unknown.
+            idempotency_scope: what ``once`` calls are done once within, such as ``order:4711``; without it, this run.
+
+        Raises:
+            Exception: only what ``check`` or the runtime itself raises; failures of models and tools are stop reasons.
+        """
+        with new_run(
+            self.setup.name,
+            agent=self.setup.name,
+            agent_version=self.version,
+            request_id=request_id,
+            session_id=session_id,
+            user_id=user_id,
+            tenant=tenant,
+            environment=environment,
+            task=task_id,
+            task_type=task_type,
+            variant=variant,
+            input=task,
+        ) as run:
+            session = Session(self.setup, run, task=task, scope=idempotency_scope)
+            ended: StopReason | None = None
+            try:
+                output, reason = _drive(session)
+                ended = reason
+                outcome = Outcome.UNKNOWN
+                run.stop(reason)
+                run.output(output)
+                if check is not None and reason.code is StopCode.FINISH:
+                    outcome = Outcome.SUCCESS if check(output) else Outcome.FAILURE
+                    run.outcome(outcome)
+            finally:
+                _close(session, ended)
+        return RunResult(
+            run_id=run.run_id,
+            trace_id=run.trace_id,
+            request_id=run.request_id or "",
+            stop_reason=reason,
+            outcome=outcome,
+            output=output,
+            usage=session.usage,
+            cost_usd=usd(session.ledger.used(StopCode.MAX_USD)) if session.cost_known else None,
+            steps=session.step,
+            tools=dict(session.tools),
+            budget=session.ledger.report(),
+        )
+
+
+def _drive(session: Session) -> tuple[str, StopReason]:
+    try:
+        while (response := ask_model(session)).tool_calls:
+            for call in response.tool_calls:
+                answer = answer_call(session, call)
+                session.messages.append(Message("tool", answer, tool_call_id=call.id))
+        check_last_answer(response)
+    except RunStopped as stop:
+        return last_answer(stop, steps=session.step, tools=session.tools, said=session.said), stop.reason
+    return response.text, StopReason(StopCode.FINISH)
+
+
+def _close(session: Session, reason: StopReason | None) -> None:
+    session.note_time()
+    completed = reason is not None and reason.code in _COMPLETED
+    session.machine.to(RunState.COMPLETED if completed else RunState.FAILED, str(reason or "error"))
+    session.run.set_attribute(keys.STATE, session.machine.state.value)
+    session.run.budget(session.ledger.report())
