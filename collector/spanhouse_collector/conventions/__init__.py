@@ -1,0 +1,48 @@
+"""The telemetry conventions the collector knows, in order of precedence: where two fill a column, the first wins.
+
+A further convention: write its file (the shape is `conventions.convention.Convention`), add it to ``CONVENTIONS``, and
+add a fixture of its telemetry to ``tests/collector``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from spanhouse_collector.conventions.convention import Convention, matches
+from spanhouse_collector.conventions.google_adk import GOOGLE_ADK
+from spanhouse_collector.conventions.mlflow import MLFLOW
+from spanhouse_collector.conventions.openinference import OPENINFERENCE
+from spanhouse_collector.conventions.openllmetry import OPENLLMETRY
+from spanhouse_collector.conventions.otel_genai import OTEL_GENAI
+from spanhouse_collector.conventions.pydantic_ai import PYDANTIC_AI
+from spanhouse_collector.conventions.spanhouse import SPANHOUSE
+from spanhouse_collector.conventions.strands import STRANDS
+
+CONVENTIONS: Final[tuple[Convention, ...]] = (
+    SPANHOUSE,
+    OTEL_GENAI,
+    PYDANTIC_AI,
+    GOOGLE_ADK,
+    STRANDS,
+    MLFLOW,
+    OPENINFERENCE,
+    OPENLLMETRY,
+)
+
+# Nearly everybody sends some OpenTelemetry keys beside their own, so those tell least about who is speaking.
+_BY_KEYS: Final = (*(each for each in CONVENTIONS if each is not OTEL_GENAI), OTEL_GENAI)
+
+
+def detect(scope: str, keys: Collection[str]) -> Convention | None:
+    """Return the convention a span speaks, None where it speaks none that is known.
+
+    The scope says it best; only where no convention claims the scope do the attribute keys decide.
+    """
+    for convention in CONVENTIONS:
+        if any(matches(pattern, scope) for pattern in convention.scopes):
+            return convention
+    for convention in _BY_KEYS:
+        if any(matches(pattern, key) for pattern in convention.keys for key in keys):
+            return convention
+    return None

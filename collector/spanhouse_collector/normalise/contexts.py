@@ -1,0 +1,65 @@
+"""What all spans under one resource and scope share, read once for each pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from spanhouse import attributes as own
+from spanhouse_collector import wire
+from spanhouse_collector.normalise.attributes import Attributes, Entry
+
+_MAX_CONTEXTS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A resource, a scope and the tenant that applies where a record names none."""
+
+    tenant: str
+    environment: str
+    service_name: str
+    service_version: str
+    scope_name: str
+    scope_version: str
+    resource: list[tuple[str, str]]
+    scope: list[tuple[str, str]]
+
+
+class Contexts:
+    """Reads resource and scope messages, with a bounded memory of the pairs met."""
+
+    def __init__(self, attributes: Attributes) -> None:
+        self._attributes = attributes
+        self._memo: dict[tuple[bytes, bytes, str], Context] = {}
+
+    def of(self, resource: Any, scope: Any, tenant: str) -> Context:  # noqa: ANN401 - wire messages
+        """Return the context of the records under a resource and a scope."""
+        key = (resource.SerializeToString(deterministic=True), scope.SerializeToString(deterministic=True), tenant)
+        found = self._memo.get(key)
+        if found is None:
+            if len(self._memo) >= _MAX_CONTEXTS:
+                self._memo.clear()
+            found = self._memo[key] = self._read(resource, scope, tenant)
+        return found
+
+    def _read(self, resource: Any, scope: Any, tenant: str) -> Context:  # noqa: ANN401 - wire messages
+        entries = self._attributes.entries(resource.attributes)
+        return Context(
+            tenant=_first(entries, own.TENANT) or tenant,
+            environment=_first(entries, own.ENVIRONMENT, "deployment.environment", "env"),
+            service_name=_first(entries, own.SERVICE_NAME),
+            service_version=_first(entries, own.SERVICE_VERSION),
+            scope_name=wire.text(scope.name),
+            scope_version=wire.text(scope.version),
+            resource=[(key, text) for key, _, text in entries],
+            scope=[(key, text) for key, _, text in self._attributes.entries(scope.attributes)],
+        )
+
+
+def _first(entries: list[Entry], *keys: str) -> str:
+    for key in keys:
+        for found, value, text in entries:
+            if found == key and value is not None and text:
+                return text
+    return ""
