@@ -8,8 +8,12 @@ from typing import Final, Literal, TypeAlias
 import pyarrow as pa
 
 Signal: TypeAlias = Literal["traces", "logs"]
+SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs")
 
 DEFAULT_TENANT: Final = "default"
+
+_MAX_COLLECTOR: Final = 255
+_MAX_TENANT_LENGTH: Final = 256
 
 TRACES_SCHEMA: Final = pa.schema(
     [
@@ -31,7 +35,7 @@ class RawRecord:
         signal: which request message ``body`` is (``wire.TracesRequest`` or ``wire.LogsRequest``).
         body: the protobuf bytes. Spans without usable ids were taken out before the journal.
         received_us: when the collector took it, microseconds since the epoch.
-        tenant: tenant of the records that name none by ``tenant.id``.
+        tenant: tenant of the records that name none by ``tenant.id``; at most 256 characters.
         collector: number of the collector, 0 to 255; the last byte of a row's version.
     """
 
@@ -40,6 +44,14 @@ class RawRecord:
     received_us: int
     tenant: str = DEFAULT_TENANT
     collector: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.collector <= _MAX_COLLECTOR:
+            msg = f"collector number {self.collector} does not fit: it must be 0 to {_MAX_COLLECTOR}"
+            raise ValueError(msg)
+        if len(self.tenant) > _MAX_TENANT_LENGTH:
+            msg = f"tenant {self.tenant[:20]!r}... has {len(self.tenant)} characters: at most {_MAX_TENANT_LENGTH}"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)

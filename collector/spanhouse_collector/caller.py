@@ -1,0 +1,42 @@
+"""Who sends, and for which tenant it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from spanhouse.errors import SpanhouseError
+from spanhouse_collector.records import DEFAULT_TENANT
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A sender that was let in.
+
+    Attributes:
+        tenant: tenant of the records that name none themselves.
+    """
+
+    tenant: str = DEFAULT_TENANT
+
+
+class CallerRefusedError(SpanhouseError):
+    """The sender may not send.
+
+    Attributes:
+        status: 401 where it is not known, 403 where it is.
+    """
+
+    def __init__(self, message: str, *, status: int = 401) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+Identify: TypeAlias = Callable[[Mapping[str, str]], Caller]
+"""Returns the caller from a request's headers (names in lower case); raises `CallerRefusedError`."""
+
+
+def anyone(_headers: Mapping[str, str]) -> Caller:
+    """Let every sender in: for a server that listens on loopback only."""
+    return Caller()

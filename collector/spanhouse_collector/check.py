@@ -1,0 +1,156 @@
+"""Which spans and log records of a request can be taken: a bad one is refused alone, with a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from spanhouse_collector import wire
+from spanhouse_collector.records import Signal
+
+_TRACE_ID_BYTES: Final = 16
+_SPAN_ID_BYTES: Final = 8
+_ZERO_TRACE: Final = bytes(_TRACE_ID_BYTES)
+_ZERO_SPAN: Final = bytes(_SPAN_ID_BYTES)
+_NAMED: Final = 3
+"""Refused records that the message names; the counts cover the rest."""
+_LONGEST_NAME: Final = 60
+
+
+class Reason(StrEnum):
+    """Why a record is refused, as the sender is told."""
+
+    TRACE_ID_MISSING = "trace id missing"
+    TRACE_ID_LENGTH = "trace id is not 16 bytes (32 hex digits)"
+    TRACE_ID_ZERO = "trace id is all zero"
+    SPAN_ID_MISSING = "span id missing"
+    SPAN_ID_LENGTH = "span id is not 8 bytes (16 hex digits)"
+    SPAN_ID_ZERO = "span id is all zero"
+    BODY = "log body is no value"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One refused record: where in the request it stands, why, and what it calls itself."""
+
+    resource: int
+    scope: int
+    index: int
+    reason: Reason
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check found.
+
+    Attributes:
+        accepted: spans or log records that can be taken.
+        rejections: those that cannot, in the request's order.
+        hint: what the sender probably did, where all of it is wrong in one way; else empty.
+    """
+
+    accepted: int
+    rejections: list[Rejection] = field(default_factory=list)
+    hint: str = ""
+
+    @property
+    def reasons(self) -> Counter[Reason]:
+        """How many were refused for each reason."""
+        return Counter(rejection.reason for rejection in self.rejections)
+
+    @property
+    def message(self) -> str:
+        """What to tell the sender; empty where nothing was refused."""
+        if not self.rejections:
+            return ""
+        total = self.accepted + len(self.rejections)
+        counts = "; ".join(f"{count} x {reason.value}" for reason, count in self.reasons.most_common())
+        named = ", ".join(rejection.label for rejection in self.rejections[:_NAMED])
+        return f"{len(self.rejections)} of {total} records refused: {counts} (first: {named}). {self.hint}".rstrip()
+
+
+def check(signal: Signal, request: Any) -> Verdict:  # noqa: ANN401 - a wire message
+    """Return which records of a request (`wire.TracesRequest` or `wire.LogsRequest`) are refused, and why."""
+    return _check_spans(request) if signal == "traces" else _check_logs(request)
+
+
+def remove(signal: Signal, request: Any, verdict: Verdict) -> None:  # noqa: ANN401 - a wire message
+    """Take the refused records out of the request."""
+    # From the back, so that the indexes in front stay right.
+    for rejection in reversed(verdict.rejections):
+        if signal == "traces":
+            del request.resource_spans[rejection.resource].scope_spans[rejection.scope].spans[rejection.index]
+        else:
+            del request.resource_logs[rejection.resource].scope_logs[rejection.scope].log_records[rejection.index]
+
+
+def _check_spans(request: Any) -> Verdict:  # noqa: ANN401
+    accepted = 0
+    rejections: list[Rejection] = []
+    anonymous = True
+    for r, resource in enumerate(request.resource_spans):
+        for s, scope in enumerate(resource.scope_spans):
+            for i, span in enumerate(scope.spans):
+                trace_id, span_id = span.trace_id, span.span_id
+                if (
+                    len(trace_id) == _TRACE_ID_BYTES
+                    and len(span_id) == _SPAN_ID_BYTES
+                    and trace_id != _ZERO_TRACE
+                    and span_id != _ZERO_SPAN
+                ):
+                    accepted += 1
+                    continue
+                anonymous = anonymous and not trace_id and not span_id
+                rejections.append(Rejection(r, s, i, _id_reason(trace_id, span_id), _label(span)))
+    hint = ""
+    if rejections and not accepted and anonymous:
+        hint = "No span has any id: a request of log records sent to /v1/traces looks like this; those go to /v1/logs."
+    return Verdict(accepted, rejections, hint)
+
+
+def _id_reason(trace_id: bytes, span_id: bytes) -> Reason:
+    if not trace_id:
+        return Reason.TRACE_ID_MISSING
+    if len(trace_id) != _TRACE_ID_BYTES:
+        return Reason.TRACE_ID_LENGTH
+    if trace_id == _ZERO_TRACE:
+        return Reason.TRACE_ID_ZERO
+    if not span_id:
+        return Reason.SPAN_ID_MISSING
+    if len(span_id) != _SPAN_ID_BYTES:
+        return Reason.SPAN_ID_LENGTH
+    return Reason.SPAN_ID_ZERO
+
+
+def _label(span: Any) -> str:  # noqa: ANN401
+    name = wire.text(span.name)
+    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+    return f"{shown!r} trace {span.trace_id.hex()[:64] or '-'} span {span.span_id.hex()[:64] or '-'}"
+
+
+def _check_logs(request: Any) -> Verdict:  # noqa: ANN401
+    # A log record needs no ids: OTLP says that one with unusable ids belongs to no trace.
+    accepted = 0
+    rejections: list[Rejection] = []
+    for r, s, i, record in _log_records(request):
+        try:
+            wire.AnyValue.FromString(record.body)
+        except wire.DecodeError:
+            rejections.append(Rejection(r, s, i, Reason.BODY, f"record {i} of scope {s} of resource {r}"))
+        else:
+            accepted += 1
+    hint = ""
+    if rejections and not accepted:
+        hint = "A request of spans sent to /v1/logs looks like this; those go to /v1/traces."
+    return Verdict(accepted, rejections, hint)
+
+
+def _log_records(request: Any) -> Iterator[tuple[int, int, int, Any]]:  # noqa: ANN401
+    for r, resource in enumerate(request.resource_logs):
+        for s, scope in enumerate(resource.scope_logs):
+            for i, record in enumerate(scope.log_records):
+                yield r, s, i, record

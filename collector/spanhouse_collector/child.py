@@ -1,0 +1,94 @@
+"""The decode child: a process of its own that turns stretches of the journal into Arrow files, one request at a time.
+
+It reads one JSON request a line from its standard input and answers one JSON line on its standard output:
+
+    {"ranges": [[segment file, from, to], ...], "into": folder, "name": prefix}
+    {"tables": {name: file}, "traces": file, "counts": {...}, "records": n}
+    {"error": traceback} where the records are to blame, {"unavailable": traceback} where disk or memory is
+
+It says {"ready": true} first, once its imports are done.
+It ends when its input closes, so it never outlives the collector, and it ignores the terminal's interrupt, which is the
+collector's to handle. It holds nothing: a request can be sent again to its successor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from spanhouse_collector.records import Normalised, RawRecord
+from spanhouse_collector.segment import Found
+from spanhouse_collector.segments import scan_file
+
+Normalise: TypeAlias = Callable[[Sequence[RawRecord]], Normalised]
+
+
+def main(normalise: Normalise) -> None:
+    """Serve decode requests until the standard input closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.umask(0o077)
+    # Answers get a descriptor of their own; whatever else prints to standard output goes to the log.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(sys.stdin, answers, normalise)
+
+
+def serve(requests: IO[str], answers: IO[str], normalise: Normalise) -> None:
+    """Say that this process is ready, then answer every request line until there are no more."""
+    _say(answers, {"ready": True})
+    for line in requests:
+        try:
+            answer = _decode(json.loads(line), normalise)
+        except (OSError, MemoryError):
+            answer = {"unavailable": traceback.format_exc()}
+        except Exception:  # noqa: BLE001 - whatever a record does to the decoder is told to the collector
+            answer = {"error": traceback.format_exc()}
+        _say(answers, answer)
+
+
+def _say(answers: IO[str], answer: dict[str, Any]) -> None:
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+def _decode(request: dict[str, Any], normalise: Normalise) -> dict[str, Any]:
+    records = list(_read(request["ranges"]))
+    normalised = normalise(records)
+    folder, name = Path(request["into"]), request["name"]
+    tables = {
+        table: _write(rows, folder / f"{name}.{table}.arrow")
+        for table, rows in normalised.tables.items()
+        if rows.num_rows
+    }
+    traces = _write(normalised.traces, folder / f"{name}.traces.arrow")
+    return {"tables": tables, "traces": traces, "counts": asdict(normalised.counts), "records": len(records)}
+
+
+def _read(ranges: Sequence[tuple[str, int, int]]) -> Iterator[RawRecord]:
+    for file, start, end in ranges:
+        for piece in scan_file(Path(file), start, end):
+            if isinstance(piece, Found):
+                yield piece.record
+
+
+def _write(rows: pa.Table, file: Path) -> str:
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return str(file)
+
+
+if __name__ == "__main__":
+    # Imported here so that a test can serve with a decoder of its own and pay for no other.
+    from spanhouse_collector.normalise import normalise as _normalise
+
+    main(_normalise)

@@ -1,0 +1,74 @@
+"""Undoing a request's Content-Encoding within bounds, so that a small body cannot become a huge one."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+SUPPORTED: Final = ("identity", "gzip", "deflate")
+MAX_RATIO: Final = 100
+RATIO_FREE_BYTES: Final = 4 << 20
+"""Up to this size a body may be compressed as well as it likes: short repetitive telemetry is no attack."""
+
+_STEP: Final = 1 << 20
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+class ContentError(ValueError):
+    """The body is not what its Content-Encoding says, or the encoding is not known."""
+
+
+class TooLargeError(ValueError):
+    """The body is over the limit, as sent or as decompressed."""
+
+
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """Return the body without its Content-Encoding.
+
+    Args:
+        body: as sent.
+        encoding: one of `SUPPORTED`, any case; empty is identity.
+        limit: bytes the result may have.
+
+    Raises:
+        ContentError: unknown encoding, or corrupt or truncated data.
+        TooLargeError: the result would be larger than the limit, or than `MAX_RATIO` times what was sent.
+    """
+    kind = encoding.strip().lower()
+    if kind in {"", "identity"}:
+        return body
+    if kind in {"gzip", "x-gzip"}:
+        return _inflate(body, _GZIP, limit)
+    if kind in {"deflate", "zlib"}:
+        # "deflate" is zlib by the standard and raw by habit; the first two bytes tell.
+        zlib_header = len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and (body[0] << 8 | body[1]) % 31 == 0
+        return _inflate(body, zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS, limit)
+    msg = f"Content-Encoding {encoding!r} is not known: use one of {', '.join(SUPPORTED)}"
+    raise ContentError(msg)
+
+
+def _inflate(body: bytes, window: int, limit: int) -> bytes:
+    most = min(limit, max(RATIO_FREE_BYTES, MAX_RATIO * len(body)))
+    pieces: list[bytes] = []
+    size = 0
+    rest = body
+    try:
+        # A gzip body may hold several members in a row.
+        while rest:
+            stream = zlib.decompressobj(window)
+            while not stream.eof:
+                piece = stream.decompress(rest, _STEP)
+                rest = stream.unconsumed_tail
+                pieces.append(piece)
+                size += len(piece)
+                if size > most:
+                    msg = f"the body of {len(body)} bytes has more than {most} when decompressed: send less at a time"
+                    raise TooLargeError(msg)
+                if not piece and not rest and not stream.eof:
+                    msg = "the compressed body ends too early"
+                    raise ContentError(msg)
+            rest = stream.unused_data if window == _GZIP else b""
+    except zlib.error as error:
+        msg = f"the compressed body is corrupt: {error}"
+        raise ContentError(msg) from error
+    return b"".join(pieces)

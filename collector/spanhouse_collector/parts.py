@@ -1,0 +1,83 @@
+"""Decoding a batch so that a record nobody can decode does not take its neighbours with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from spanhouse_collector.dead_letters import DeadLetters
+from spanhouse_collector.decoder import Decoded, DecodeError, Decoder, Range
+from spanhouse_collector.metrics import Metrics
+from spanhouse_collector.records import RawRecord
+from spanhouse_collector.segment import Entry, Found
+from spanhouse_collector.segments import scan_file
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some records of a batch, decoded.
+
+    Attributes:
+        name: where in the batch they stand: empty for the whole, else a 0 or 1 for each time it was halved.
+    """
+
+    name: str
+    entries: Sequence[Entry]
+    decoded: Decoded
+
+
+class PartDecoder:
+    """Decodes records; halves them around those that cannot be decoded, and sets these aside.
+
+    Args:
+        file: returns the file of a segment.
+    """
+
+    def __init__(
+        self, decoder: Decoder, file: Callable[[int], Path], dead_letters: DeadLetters, metrics: Metrics
+    ) -> None:
+        self._decoder, self._file, self._dead_letters, self._metrics = decoder, file, dead_letters, metrics
+
+    def decode(self, entries: Sequence[Entry], name: str = "") -> Iterator[Part]:
+        """Yield the records decoded, as one part where all of them can be."""
+        if not entries:
+            return
+        try:
+            part = Part(name, entries, self._decoder.decode(self._ranges(entries)))
+        except DecodeError as error:
+            self._metrics.decode_errors.inc()
+            yield from self.without_culprit(entries, name, str(error))
+            return
+        yield part
+
+    def without_culprit(self, entries: Sequence[Entry], name: str, reason: str) -> Iterator[Part]:
+        """Yield the halves of records that failed together; a record that fails alone is set aside."""
+        if len(entries) == 1:
+            self._set_aside(entries[0], reason)
+            return
+        middle = len(entries) // 2
+        yield from self.decode(entries[:middle], name + "0")
+        yield from self.decode(entries[middle:], name + "1")
+
+    def _set_aside(self, entry: Entry, reason: str) -> None:
+        record = self._read(entry)
+        if record:
+            self._dead_letters.set_aside(entry, record, reason)
+            self._metrics.dead_letters.labels(record.signal).inc(entry.items)
+
+    def _read(self, entry: Entry) -> RawRecord | None:
+        place = entry.position
+        for piece in scan_file(self._file(place.segment), place.offset, entry.end.offset):
+            if isinstance(piece, Found):
+                return piece.record
+        self._metrics.damaged_records.inc()
+        return None
+
+    def _ranges(self, entries: Sequence[Entry]) -> list[Range]:
+        ranges: list[Range] = []
+        for number, group in groupby(entries, key=lambda entry: entry.position.segment):
+            members = list(group)
+            ranges.append((self._file(number), members[0].position.offset, members[-1].end.offset))
+        return ranges

@@ -1,0 +1,178 @@
+"""From acknowledged to stored: journal, batches, decode child, inserts, each batch exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from spanhouse_collector.backlog import Backlog, Lag
+from spanhouse_collector.batches import BatchLog
+from spanhouse_collector.batching import DEFAULT_LIMITS, BatchLimits
+from spanhouse_collector.dead_letters import DeadLetters
+from spanhouse_collector.decoder import COMMAND, Decoder
+from spanhouse_collector.journal import MAX_BYTES, MIN_FREE_BYTES, SEGMENT_BYTES, Journal, JournalUnavailableError
+from spanhouse_collector.metrics import Metrics
+from spanhouse_collector.parts import PartDecoder
+from spanhouse_collector.records import RawRecord
+from spanhouse_collector.segments import SegmentDirectory
+from spanhouse_collector.stages import Stages
+from spanhouse_collector.writer import BatchWriter, Sink
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """What an operator may want otherwise.
+
+    Attributes:
+        limits: how large batches get and how long they wait.
+        segment_bytes: size at which the journal begins a new file.
+        max_journal_bytes: `submit` is refused while the journal is larger.
+        min_free_bytes: `submit` is refused while the journal's disk has less free space.
+        decoder_command: the decode child; speaks as `spanhouse_collector.child`.
+    """
+
+    limits: BatchLimits = DEFAULT_LIMITS
+    segment_bytes: int = SEGMENT_BYTES
+    max_journal_bytes: int = MAX_BYTES
+    min_free_bytes: int = MIN_FREE_BYTES
+    decoder_command: Sequence[str] = COMMAND
+
+
+DEFAULT_SETTINGS = PipelineSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    segments: SegmentDirectory
+    batches: BatchLog
+    journal: Journal
+    decoder: Decoder
+    stages: Stages
+
+
+class Pipeline:
+    """Takes export requests, answers when they are durable, and brings them into the store.
+
+    Ownership: the caller opens and closes the store, and calls `start` once and then `stop` once; the journal directory
+    is held by this process in between. `submit` is for coroutines, the rest for any thread.
+
+    Args:
+        store: where rows go: the store contract's `insert`.
+        journal_dir: the journal's own directory.
+        on_stored: called in the pipeline's own thread with the traces of each stored batch (`records.TRACES_SCHEMA`);
+            what it raises is logged and counted, and changes nothing.
+    """
+
+    def __init__(
+        self,
+        store: Sink,
+        journal_dir: Path,
+        on_stored: Callable[[pa.Table], None],
+        *,
+        settings: PipelineSettings = DEFAULT_SETTINGS,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.metrics = metrics or Metrics()
+        self._store, self._directory, self._on_stored, self._settings = store, journal_dir, on_stored, settings
+        self._backlog = Backlog(settings.limits)
+        self._running: _Running | None = None
+        self.metrics.watch("pending_items", "Spans and log records acknowledged, not yet stored.", self._pending_items)
+        self.metrics.watch("pending_seconds", "Age of the oldest of them.", lambda: self.lag().seconds)
+        self.metrics.watch("journal_bytes", "Bytes of the journal on disk.", lambda: self.lag().journal_bytes)
+
+    def start(self) -> None:
+        """Recover the journal, repeat the batches that were under way, and begin to take records.
+
+        Raises:
+            JournalHeldError: another process has the journal directory.
+        """
+        settings, metrics, backlog = self._settings, self.metrics, self._backlog
+        segments = SegmentDirectory(self._directory)
+        batches = BatchLog(self._directory)
+        journal = Journal(
+            segments,
+            settled=batches.settled,
+            on_committed=backlog.add,
+            segment_bytes=settings.segment_bytes,
+            max_bytes=settings.max_journal_bytes,
+            min_free_bytes=settings.min_free_bytes,
+        )
+        self._report(journal, batches)
+        backlog.add(journal.recovered.entries)
+        decoder = Decoder(self._directory / "decoded", command=settings.decoder_command)
+        decoder.start()
+        dead_letters = DeadLetters(self._directory / "dead-letters")
+        parts = PartDecoder(decoder, journal.file, dead_letters, metrics)
+        writer = BatchWriter(self._store, batches, parts, metrics, backlog.stopping)
+        stages = Stages(
+            backlog=backlog,
+            batches=batches,
+            journal=journal,
+            parts=parts,
+            writer=writer,
+            metrics=metrics,
+            on_stored=self._on_stored,
+        )
+        self._running = _Running(segments, batches, journal, decoder, stages)
+        stages.start()
+
+    def stop(self, drain_seconds: float = 5.0) -> None:
+        """Take no more, store what the time allows, end threads and child; what is left stays in the journal."""
+        running = self._running
+        if not running:
+            return
+        running.journal.close()
+        self.drain(drain_seconds)
+        self._backlog.stop()
+        running.decoder.close()
+        running.stages.join()
+        running.batches.close()
+        running.segments.release()
+        self._running = None
+
+    async def submit(self, record: RawRecord, items: int = 1) -> None:
+        """Return once the record is durable.
+
+        Args:
+            record: an export request whose spans all have usable ids.
+            items: spans or log records in it; batches are cut by them.
+
+        Raises:
+            JournalUnavailableError: the record was not taken; the error says why and when to try again.
+        """
+        if not self._running:
+            msg = "the collector is not running: send again"
+            raise JournalUnavailableError(msg, retry_after=1)
+        await asyncio.wrap_future(self._running.journal.append(record, items))
+
+    def lag(self) -> Lag:
+        """Return what is acknowledged and not yet stored."""
+        return self._backlog.lag(self._running.journal.bytes if self._running else 0)
+
+    def drain(self, timeout: float) -> bool:
+        """Return whether everything acknowledged came into the store within the seconds."""
+        return self._backlog.drain(timeout)
+
+    def _pending_items(self) -> float:
+        return self.lag().items
+
+    def _report(self, journal: Journal, batches: BatchLog) -> None:
+        found = journal.recovered
+        self.metrics.damaged_records.inc(found.damaged)
+        if found.torn_bytes or found.damaged or batches.damaged_lines:
+            _log.warning(
+                "journal %s: %d bytes of unacknowledged writes cut off, %d damaged stretches lost, %d batch notes lost",
+                self._directory,
+                found.torn_bytes,
+                found.damaged,
+                batches.damaged_lines,
+            )
+        if found.entries:
+            _log.info("journal %s: %d requests are to be stored", self._directory, len(found.entries))
