@@ -1,0 +1,1 @@
+"""Components of our own, where Streamlit has none: the span tree."""

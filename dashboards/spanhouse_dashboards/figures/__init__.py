@@ -1,0 +1,1 @@
+"""Plotly figures as pure functions: data of the API in, figure out. No Streamlit, no clock, no I/O."""

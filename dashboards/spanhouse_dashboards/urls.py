@@ -1,0 +1,62 @@
+"""Links between pages: every number on one page is a list of runs on another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+RUN_FILTERS = (
+    "tenant",
+    "environment",
+    "agent",
+    "agent_version",
+    "model",
+    "status",
+    "stop_reason",
+    "outcome",
+    "type",
+    "task",
+    "task_type",
+    "variant",
+    "session_id",
+    "user_id",
+    "request_id",
+    "tool",
+    "escalated",
+    "text",
+    "since",
+    "until",
+    "sort",
+)
+"""Query parameters of the Runs page, named as those of `GET /api/v1/runs`."""
+
+
+def runs(filters: Mapping[str, str | None], **more: str | None) -> dict[str, str]:
+    """Return the Runs page's query parameters for these filters; empty values are left out.
+
+    Raises:
+        KeyError: a name that is no filter of the Runs page, so a link can never lead to an unfiltered list.
+    """
+    merged = {**filters, **more}
+    unheard = sorted(set(merged) - set(RUN_FILTERS))
+    if unheard:
+        msg = f"no filter of the Runs page: {', '.join(unheard)}; known are {', '.join(RUN_FILTERS)}"
+        raise KeyError(msg)
+    return {name: value for name, value in merged.items() if value}
+
+
+def run(run_id: str, span_id: str | None = None) -> dict[str, str]:
+    """Return the Run page's query parameters for a run and, if given, one of its spans."""
+    return {"run_id": run_id, **({"span_id": span_id} if span_id else {})}
+
+
+def run_href(run_id: str, span_id: str | None = None) -> str:
+    """Return a link to the Run page relative to any other page, for table cells."""
+    return f"run?{urlencode(run(run_id, span_id))}"
+
+
+OVERVIEW = "views/overview.py"
+RUNS = "views/runs.py"
+RUN = "views/run.py"
+TRIAGE = "views/triage.py"
+ALERTS = "views/alerts.py"

@@ -1,0 +1,146 @@
+"""Run: one run's record. The run and the chosen span are in the address: `?run_id=…&span_id=…`."""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+
+from spanhouse_dashboards import data, record_tables, run_head, run_table, span_detail, text, tree, urls
+from spanhouse_dashboards.components.span_tree import span_tree
+from spanhouse_dashboards.figures.waterfall import visible, waterfall
+
+BODY_HEIGHT = 640
+RECENT = 15
+RENEW = "3s"
+NO_BAR = {"displayModeBar": False, "scrollZoom": False}
+
+
+def ask_for_a_run() -> None:
+    """Show a field for an id and the latest runs, where the address names no run."""
+    st.title("Run", anchor=False)
+    with st.form("open", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        wanted = st.text_input("Run id", placeholder="Paste a run id", width=480)
+        if st.form_submit_button("Open", icon=":material/arrow_forward:") and wanted:
+            st.switch_page(urls.RUN, query_params=urls.run(wanted.strip()))
+    with data.told():
+        st.caption("Latest runs. Choose a cell to open one.")
+        run_table.show(data.runs({}, limit=RECENT, cursor=None)["runs"], key="latest")
+
+
+def head(run_id: str) -> None:
+    """Show what the run was, how it ended and what it used."""
+    with data.told(), st.skeleton(height=330):
+        run = data.run(run_id)
+        run_head.title(run)
+        run_head.links(run)
+        run_head.facts(run, run_head.now())
+        run_head.budget(run)
+        failing = run_head.failure(run, data.steps(run_id))
+        if failing is not None:
+            st.query_params["span_id"] = failing
+            st.rerun()
+
+
+def body(run_id: str) -> None:
+    """Show the spans as a tree or on a time axis, and the chosen one beside them."""
+    with data.told(), st.skeleton(height=BODY_HEIGHT):
+        run, spans = data.run(run_id), data.spans(run_id)
+        if not spans:
+            st.info("No span of this run is stored yet.", icon=":material/hourglass_empty:")
+            return
+        rows = tree.rows(spans)
+        selected = chosen_span(run, rows)
+        left, right = st.columns([6, 5], gap="medium")
+        with left:
+            picked = trace(run, rows, selected, truncated=len(spans) >= data.MAX_SPANS)
+        with right, st.container(height=BODY_HEIGHT + 46, border=True), data.told():
+            span_detail.show(data.span(run_id, selected), run["started_at"])
+        if picked is not None and picked != selected:
+            st.query_params["span_id"] = picked
+            st.rerun(scope="fragment")
+
+
+def chosen_span(run: data.Json, rows: list[tree.Row]) -> str:
+    """Return the span id of the address, else that of the run's first failing step, else the root's."""
+    known = {str(row.span["span_id"]) for row in rows}
+    failing = run_head.first_failing(data.steps(run["run_id"]))
+    wishes = (st.query_params.get("span_id"), failing and failing["span_id"], run["root_span_id"])
+    return next((str(wish) for wish in wishes if wish in known), str(rows[0].span["span_id"]))
+
+
+def trace(run: data.Json, rows: list[tree.Row], selected: str, *, truncated: bool) -> str | None:
+    """Show the tree or the waterfall; return the span chosen in it."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        view = st.segmented_control(
+            "View",
+            ["tree", "waterfall"],
+            default="tree",
+            required=True,
+            key="view",
+            bind="query-params",
+            label_visibility="collapsed",
+            format_func=str.capitalize,
+        )
+        if truncated:
+            st.badge(f"first {text.count(data.MAX_SPANS)} spans", icon=":material/content_cut:", color="orange")
+    if view == "waterfall":
+        return timeline(run, rows, selected)
+    return span_tree(rows, selected=selected, key="span_tree", height=BODY_HEIGHT)
+
+
+def timeline(run: data.Json, rows: list[tree.Row], selected: str) -> str | None:
+    """Show the waterfall with the audit events above it; return the span chosen in it."""
+    drawn = visible(rows)
+    if len(drawn) < len(rows):
+        st.caption(f"The {text.count(len(drawn))} highest of {text.count(len(rows))} spans; the tree has all.")
+    until = run_head.now() if run["status"] == "running" else None
+    with st.container(height=BODY_HEIGHT, border=True):
+        event = st.plotly_chart(
+            waterfall(drawn, data.audit(run["run_id"]), selected=selected, now=until),
+            # A key of its own for each choice: a figure that changes must not bring an old click back.
+            key=f"waterfall_{selected}",
+            on_select="rerun",
+            selection_mode="points",
+            config=NO_BAR,
+            alt="Spans and audit events of the run on one time axis",
+        )
+    points = event["selection"]["points"]
+    return points[0]["customdata"][0] if points else None
+
+
+def record(run_id: str) -> None:
+    """Show the audit events, the steps and the run's raw JSON."""
+    with data.told(), st.skeleton(height=260):
+        run, events, steps = data.run(run_id), data.audit(run_id), data.steps(run_id)
+        audit_tab, steps_tab, raw_tab = st.tabs(
+            [f"Audit events ({len(events)})", f"Steps ({len(steps)})", "Run as JSON"], key="record"
+        )
+        with audit_tab:
+            record_tables.audit(events, run["started_at"])
+        with steps_tab:
+            picked = record_tables.steps(steps, run["started_at"])
+        with raw_tab:
+            document = json.dumps(run, indent=2, ensure_ascii=False)
+            st.download_button(
+                "Download", document, f"run-{run['run_id'][:12]}.json", "application/json", icon=":material/download:"
+            )
+            st.code(document, language="json", height=420)
+        if picked is not None and picked != st.query_params.get("span_id"):
+            st.query_params["span_id"] = picked
+            st.rerun()
+
+
+run_id = st.query_params.get("run_id")
+if not run_id:
+    ask_for_a_run()
+    st.stop()
+with data.told():
+    found = data.run(run_id)
+    if found["run_id"] != run_id:
+        st.caption(f"Run {text.inert(run_id)} turned out to be part of this one when more of its record arrived.")
+        run_id = found["run_id"]
+    every = RENEW if found["status"] == "running" else None
+    st.fragment(head, run_every=every)(run_id)
+    st.fragment(body, run_every=every)(run_id)
+    st.fragment(record, run_every=every)(run_id)

@@ -1,0 +1,306 @@
+"""The HTTP API of docs/architecture.md over the sample: what the pages' tests read from instead of a store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from tests.support import sample_traces
+from tests.support.sample_runs import Json, Sample, stamp
+
+UNITS = {"m": 60, "h": 3600, "d": 86_400}
+EQUAL = (
+    "tenant",
+    "environment",
+    "agent",
+    "agent_version",
+    "model",
+    "status",
+    "outcome",
+    "task_type",
+    "variant",
+    "session_id",
+    "user_id",
+    "request_id",
+)
+RATIOS: dict[str, tuple[Callable[[Json], float], Callable[[Json], float]]] = {
+    "completion_rate": (lambda run: run["outcome"] == "success", lambda _: 1),
+    "autonomous_completion_rate": (lambda run: run["outcome"] == "success" and not run["escalated"], lambda _: 1),
+    "tool_error_rate": (lambda run: run["tool_errors"], lambda run: run["tool_calls"]),
+    "loop_rate": (lambda run: run["loops"] > 0, lambda _: 1),
+    "policy_deny_rate": (lambda run: run["policy_denials"], lambda run: run["tool_requests"]),
+    "stop_reason_share": (lambda _: 1, lambda _: 1),
+}
+QUANTILES = {"tokens_per_run_p50": 0.5, "tokens_per_run_p95": 0.95, "run_seconds_p95": 0.95}
+
+
+def create_app(now: datetime | None = None) -> FastAPI:
+    """Return the API over a sample built at `now` (default: the moment of the call); `app.state.sample` holds it."""
+    app = FastAPI()
+    sample = sample_traces.build(now or datetime.now(UTC))
+    app.state.sample = sample
+    app.state.empty = False
+    _add_reads(app, sample)
+    _add_figures(app, sample)
+    return app
+
+
+def _add_reads(app: FastAPI, sample: Sample) -> None:
+    @app.get("/api/v1/runs")
+    def runs(request: Request) -> Json:
+        query = dict(request.query_params)
+        found = [] if app.state.empty else _filtered(sample, query)
+        key = query.get("sort", "-started_at").removeprefix("-")
+        found.sort(
+            key=lambda run: (run[key] is not None, run[key] or 0) if key != "started_at" else run[key], reverse=True
+        )
+        begin, limit = int(query.get("cursor") or 0), int(query.get("limit") or 50)
+        more = begin + limit < len(found)
+        return {"runs": found[begin : begin + limit], "next_cursor": str(begin + limit) if more else None}
+
+    @app.get("/api/v1/runs/{run_id}")
+    def run(run_id: str) -> Any:
+        found = next((run for run in sample.runs if run["run_id"] == run_id), None)
+        return found or _problem(404, "Not found", f"no run {run_id!r}; searched run ids")
+
+    @app.get("/api/v1/runs/{run_id}/spans")
+    def spans(run_id: str, limit: int = 1000, cursor: int = 0) -> Json:
+        found = sorted(sample.spans[run_id], key=lambda span: span["start"])
+        more = cursor + limit < len(found)
+        return {"spans": found[cursor : cursor + limit], "next_cursor": str(cursor + limit) if more else None}
+
+    @app.get("/api/v1/runs/{run_id}/spans/{span_id}")
+    def span(run_id: str, span_id: str) -> Any:
+        owner = next(run for run in sample.runs if run["run_id"] == run_id)
+        found = next((span for span in sample.spans[run_id] if span["span_id"] == span_id), None)
+        return (
+            sample_traces.content(sample, owner, found) if found else _problem(404, "Not found", f"no span {span_id!r}")
+        )
+
+    @app.get("/api/v1/runs/{run_id}/steps")
+    def steps(run_id: str) -> Json:
+        return {"steps": sample.steps[run_id]}
+
+    @app.get("/api/v1/audit")
+    def audit(run_id: str = "") -> Json:
+        return {"events": sample.audit.get(run_id, []), "next_cursor": None}
+
+    @app.get("/api/v1/requests/{query}")
+    def triage(query: str) -> Any:
+        for kind in ("request_id", "run_id", "trace_id", "session_id"):
+            found = [run for run in sample.runs if run[kind] == query]
+            if found:
+                return {"query": query, "matched_by": kind, "runs": [_triaged(sample, run) for run in found]}
+        return _problem(404, "Not found", f"nothing has the id {query!r}; searched request, run, trace and session ids")
+
+
+def _triaged(sample: Sample, run: Json) -> Json:
+    steps, audit = sample.steps[run["run_id"]], sample.audit[run["run_id"]]
+    return {
+        "run": run,
+        "asked": run["input_preview"],
+        "answered": run["output_preview"],
+        "tool_calls": [step for step in steps if step["kind"] == "tool"],
+        "policy_decisions": [event for event in audit if event["name"] in {"policy.decision", "approval.denied"}],
+        "audit": audit,
+        "first_failing_step": next((step for step in steps if step["status"] == "error"), None),
+        "budget": run["budget"],
+        "link": f"/ui/run?run_id={run['run_id']}",
+    }
+
+
+def _add_figures(app: FastAPI, sample: Sample) -> None:
+    @app.get("/api/v1/metrics")
+    def metrics(request: Request) -> Json:
+        query = dict(request.query_params)
+        names = [name for value in request.query_params.getlist("name") for name in value.split(",")]
+        runs = [] if app.state.empty else _filtered(sample, query)
+        return {"points": [point for name in names for point in _points(sample, name, runs, query)]}
+
+    @app.get("/api/v1/tools")
+    def tools(request: Request) -> Json:
+        runs = [] if app.state.empty else _filtered(sample, dict(request.query_params))
+        calls = [(run, step) for run in runs for step in sample.steps[run["run_id"]] if step["kind"] == "tool"]
+        return {"tools": [_tool(name, calls) for name in sorted({step["tool"] for _, step in calls})]}
+
+    @app.get("/api/v1/facets")
+    def facets() -> Json:
+        def of(key: str) -> list[str]:
+            return sorted({run[key] for run in sample.runs if run[key]})
+
+        codes = sorted({run["stop_reason"].partition(":")[0] for run in sample.runs if run["stop_reason"]})
+        named = {key: of(key) for key in ("tenant", "environment", "agent", "model", "task_type", "variant")}
+        return {
+            **named,
+            "stop_code": codes,
+            "tool": ["issue_refund", "lookup_order", "run_sql", "search_web", "send_email"],
+        }
+
+    @app.get("/api/v1/alerts")
+    def alerts() -> Json:
+        return {"rules": [], "alerts": [], "notifications": []} if app.state.empty else _alerts(sample.now)
+
+    @app.get("/healthz")
+    def health() -> Json:
+        return {"status": "ok"}
+
+
+def _tool(name: str, calls: Sequence[tuple[Json, Json]]) -> Json:
+    mine = [(run, step) for run, step in calls if step["tool"] == name]
+    errors = sum(step["status"] == "error" for _, step in mine)
+    low, high = _wilson(errors, len(mine))
+    times = [step["ms"] for _, step in mine]
+    return {
+        "tool": name, "calls": len(mine), "errors": errors, "error_rate": errors / len(mine), "low": low, "high": high,
+        "denials": sum(run["policy_denials"] for run, _ in mine), "p50_ms": _quantile(times, 0.5), "p95_ms": _quantile(times, 0.95),
+        "runs": len({run["run_id"] for run, _ in mine}),
+    }  # fmt: skip
+
+
+def _filtered(sample: Sample, query: Json) -> list[Json]:
+    out = list(sample.runs)
+    for name in EQUAL:
+        if query.get(name):
+            out = [run for run in out if run[name] == query[name]]
+    if reason := query.get("stop_reason"):
+        out = [
+            run
+            for run in out
+            if run["stop_reason"] and reason in {run["stop_reason"], run["stop_reason"].partition(":")[0]}
+        ]
+    if tool := query.get("tool"):
+        out = [run for run in out if any(step["tool"] == tool for step in sample.steps[run["run_id"]])]
+    if words := query.get("text"):
+        out = [run for run in out if words.lower() in f"{run['input_preview']} {run['output_preview']}".lower()]
+    if since := _at(sample.now, query.get("since")):
+        out = [run for run in out if run["started_at"] >= stamp(since)]
+    return out
+
+
+def _at(now: datetime, value: str | None) -> datetime | None:
+    if not value:
+        return None
+    return (
+        now - timedelta(seconds=int(value[:-1]) * UNITS[value[-1]])
+        if value[-1] in UNITS
+        else datetime.fromisoformat(value)
+    )
+
+
+def _points(sample: Sample, name: str, runs: Sequence[Json], query: Json) -> Iterable[Json]:
+    since = _at(sample.now, query.get("since")) or sample.now - timedelta(days=8)
+    step = query.get("step")
+    width = timedelta(seconds=int(step[:-1]) * UNITS[step[-1]]) if step else sample.now - since
+    by = [part for part in (query.get("by") or "").split(",") if part]
+    groups = sorted({tuple(_key(run, part) for part in by) for run in runs}, key=str) if by else [()]
+    begin = since
+    while begin < sample.now:
+        end = begin + width
+        for group in groups:
+            inside = [
+                run
+                for run in runs
+                if stamp(begin) <= run["started_at"] < stamp(end) and tuple(_key(run, part) for part in by) == group
+            ]
+            if not step or not by or inside:
+                whole = [run for run in runs if stamp(begin) <= run["started_at"] < stamp(end)]
+                yield {
+                    "metric": name,
+                    "group": dict(zip(by, group, strict=True)),
+                    "start": stamp(begin),
+                    "end": stamp(end),
+                    **_value(name, inside, whole),
+                }
+        begin = end
+
+
+def _key(run: Json, part: str) -> str | None:
+    if part == "stop_code":
+        return (run["stop_reason"] or "running").partition(":")[0]
+    value: str | None = run[part]
+    return value
+
+
+def _value(name: str, all_runs: Sequence[Json], whole: Sequence[Json]) -> Json:
+    runs = [run for run in all_runs if run["status"] == "ended"]
+    if name in RATIOS:
+        above, below = RATIOS[name]
+        numerator = sum(above(run) for run in runs)
+        denominator = sum(below(run) for run in (whole if name == "stop_reason_share" else runs))
+        low, high = _wilson(numerator, denominator)
+        return {
+            "value": numerator / denominator if denominator else None,
+            "numerator": numerator,
+            "denominator": denominator,
+            "low": low,
+            "high": high,
+            "unit": "ratio",
+        }
+    if name in QUANTILES:
+        field = "run_seconds" if name.startswith("run_seconds") else "input_tokens"
+        values = [run[field] for run in runs if run[field] is not None]
+        return {
+            "value": _quantile(values, QUANTILES[name]),
+            "numerator": None,
+            "denominator": len(values),
+            "low": None,
+            "high": None,
+            "unit": "s" if field == "run_seconds" else "tokens",
+        }
+    if name == "cost":
+        known = [run["cost_usd"] for run in runs if run["cost_usd"] is not None]
+        return {
+            "value": sum(known) if known else None,
+            "numerator": None,
+            "denominator": len(runs),
+            "low": None,
+            "high": None,
+            "unit": "usd",
+        }
+    active = sum(run["status"] == "running" for run in all_runs)
+    return {"value": active, "numerator": active, "denominator": None, "low": None, "high": None, "unit": "runs"}
+
+
+def _quantile(values: Sequence[float], q: float) -> float | None:
+    if not values:
+        return None
+    ordered, place = sorted(values), q * (len(values) - 1)
+    below = math.floor(place)
+    return ordered[below] + (ordered[math.ceil(place)] - ordered[below]) * (place - below)
+
+
+def _wilson(hits: float, total: float, z: float = 1.96) -> tuple[float | None, float | None]:
+    if not total:
+        return None, None
+    share, square = hits / total, z * z
+    middle = (share + square / (2 * total)) / (1 + square / total)
+    reach = z * math.sqrt(share * (1 - share) / total + square / (4 * total * total)) / (1 + square / total)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def _alerts(now: datetime) -> Json:
+    earlier = [stamp(now - timedelta(minutes=minutes)) for minutes in (2, 14, 300)]
+    return {
+        "rules": [
+            {"name": "tool-errors", "kind": "threshold", "severity": "critical", "metric": "tool_error_rate", "threshold": 0.2, "window": "15m", "enabled": True},
+            {"name": "cost-per-hour", "kind": "threshold", "severity": "warning", "metric": "cost", "threshold": 5.0, "window": "1h", "enabled": True},
+        ],
+        "alerts": [
+            {"rule": "tool-errors", "kind": "threshold", "severity": "critical", "state": "firing", "labels": {"tool": "run_sql", "tenant": "acme"}, "value": 0.41, "threshold": 0.2, "since": earlier[1], "last_evaluated": earlier[0], "summary": "41 % of run_sql calls failed in the last 15 minutes (threshold 20 %)."},
+            {"rule": "cost-per-hour", "kind": "threshold", "severity": "warning", "state": "pending", "labels": {"tenant": "globex"}, "value": 5.2, "threshold": 5.0, "since": earlier[0], "last_evaluated": earlier[0], "summary": "Spend of globex is $5.20 in the last hour (threshold $5.00)."},
+            {"rule": "cost-per-hour", "kind": "threshold", "severity": "warning", "state": "resolved", "labels": {"tenant": "acme"}, "value": 1.1, "threshold": 5.0, "since": earlier[2], "last_evaluated": earlier[0], "summary": "Spend of acme is $1.10 in the last hour (threshold $5.00)."},
+        ],
+        "notifications": [
+            {"key": "tool-errors/run_sql/acme", "rule": "tool-errors", "receiver": "on-call", "transition": "firing", "sent_at": earlier[1], "attempts": 1, "error": None},
+            {"key": "cost-per-hour/acme", "rule": "cost-per-hour", "receiver": "finance", "transition": "resolved", "sent_at": None, "attempts": 3, "error": "502 from hooks.example.test"},
+        ],
+    }  # fmt: skip
+
+
+def _problem(status: int, title: str, detail: str) -> JSONResponse:
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return JSONResponse(body, status_code=status, media_type="application/problem+json")
