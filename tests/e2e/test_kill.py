@@ -1,0 +1,122 @@
+"""What was acknowledged survives kill -9 and is there once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+
+from tests.support.process import ServerProcess
+
+pytestmark = pytest.mark.e2e
+
+
+class Counting(SpanExporter):
+    """The stock OTLP exporter, and the trace ids of the spans it had acknowledged."""
+
+    def __init__(self, url: str) -> None:
+        self._stock = OTLPSpanExporter(endpoint=f"{url}/v1/traces", timeout=2)
+        self.acknowledged: list[str] = []
+
+    def export(self, spans: object) -> SpanExportResult:
+        """Send and note what was taken."""
+        batch: list[ReadableSpan] = list(spans)  # type: ignore[call-overload] # the SDK's sequence
+        result = self._stock.export(batch)
+        if result is SpanExportResult.SUCCESS:
+            self.acknowledged += [f"{span.context.span_id:016x}" for span in batch if span.context]
+        return result
+
+    def shutdown(self) -> None:
+        """Close the stock exporter."""
+        self._stock.shutdown()
+
+
+def _send_runs(url: str, seconds: float) -> list[str]:
+    exporter = Counting(url)
+    provider = TracerProvider(resource=Resource.create({"service.name": "crash-test"}))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("crash-test")
+    until = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < until:
+        number += 1
+        with tracer.start_as_current_span(
+            "invoke_agent a", attributes={"gen_ai.operation.name": "invoke_agent"}
+        ) as root:
+            root.set_attribute("spanhouse.request_id", f"crash-{number}")
+            with tracer.start_as_current_span(
+                "execute_tool t", attributes={"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "t"}
+            ):
+                pass
+    provider.shutdown()
+    return exporter.acknowledged
+
+
+def _stored(server: ServerProcess) -> list[str]:
+    spans: list[str] = []
+    cursor = None
+    while True:
+        page = server.get("/api/v1/runs", limit=200, **({"cursor": cursor} if cursor else {}))
+        for run in page["runs"]:
+            spans += [s["span_id"] for s in server.get(f"/api/v1/runs/{run['run_id']}/spans")["spans"]]
+        cursor = page["next_cursor"]
+        if not cursor:
+            return spans
+
+
+def test_acknowledged_spans_survive_kill_and_are_stored_once(tmp_path: Path) -> None:
+    """The stock exporter sends while the server is killed twice: every acknowledged span is there, and none twice."""
+    acknowledged: list[str] = []
+    with ServerProcess(tmp_path / "data") as server:
+        for _ in range(2):
+            sent: list[str] = []
+            sender = threading.Thread(target=lambda out: out.extend(_send_runs(server.url, 1.5)), args=(sent,))
+            sender.start()
+            time.sleep(1.0)
+            server.kill()
+            sender.join()
+            acknowledged += sent
+            server.start()
+        server.drain()
+        stored = _stored(server)
+    assert len(acknowledged) > 20
+    assert set(acknowledged) <= set(stored)
+    assert len(stored) == len(set(stored))
+
+
+def test_a_second_process_on_the_directory_gets_one_plain_sentence(tmp_path: Path) -> None:
+    """The second server ends with exit code 1 and one line that names the holder and what to do."""
+    from tests.support.process import free_port, run_cli  # noqa: PLC0415 - only this test starts a second one
+
+    with ServerProcess(tmp_path / "data") as server:
+        second = run_cli("up", "--http", f"127.0.0.1:{free_port()}", "--data", str(server.data), "--ui", "false")
+        said = second.stderr.strip().splitlines()
+        assert second.returncode == 1
+        assert len(said) == 1, second.stderr
+        assert str(server.process.pid) in said[0]
+        assert "--url" in said[0] or "SPANHOUSE_" in said[0]
+
+
+def test_a_taken_port_is_said_in_one_sentence_with_the_flag(tmp_path: Path) -> None:
+    """The port is checked before the store is opened."""
+    from tests.support.process import run_cli  # noqa: PLC0415 - only this test starts a second one
+
+    with ServerProcess(tmp_path / "data") as server:
+        second = run_cli("up", "--http", f"127.0.0.1:{server.port}", "--data", str(tmp_path / "other"))
+    assert second.returncode == 1
+    assert "--http" in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+
+
+def test_ctrl_c_ends_the_server_cleanly(tmp_path: Path) -> None:
+    """Exit code 0, and no traceback in what it printed."""
+    with ServerProcess(tmp_path / "data", ui=True) as server:
+        code = server.stop()
+        assert code == 0
+        assert "Traceback" not in server.log.read_text()
