@@ -59,7 +59,8 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "authorization",
         ("bearer ", "basic "),
-        r"(?i)\b(bearer|basic) [A-Za-z0-9._~+/=-]{8,4000}",
+        # Something no plain word has must be in it: a digit, a sign, or a capital inside.
+        r"\b((?i:bearer|basic)) (?=[A-Za-z.~+/-]{0,4000}?(?:[0-9=_]|[a-z][A-Z]))[A-Za-z0-9._~+/=-]{8,4000}",
         r"\1 [REDACTED:authorization]",
     ),
     # A JSON member (also inside a JSON string, with escaped quotes) whose name says that its value is secret.

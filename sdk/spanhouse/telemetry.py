@@ -35,6 +35,9 @@ VERSION = version("spanhouse")
 _last_counts = (Counts(), Counts())
 _lock = threading.RLock()
 _joined: WeakSet[object] = WeakSet()
+"""Providers that carry our processors already."""
+_made: WeakSet[object] = WeakSet()
+"""Providers made here; one that is not among them belongs to the application and is joined."""
 
 
 def init(
@@ -102,17 +105,21 @@ def flush(deadline: float = 5.0) -> bool:
     return spans and logs
 
 
-def shutdown() -> None:
-    """Flush for up to five seconds and stop; runs and calls afterwards are no longer recorded."""
+def shutdown(deadline: float = EXIT_DEADLINE) -> None:
+    """Flush and stop; runs and calls afterwards are no longer recorded.
+
+    Args:
+        deadline: seconds to wait for the server at most; what is not sent by then is lost and counted.
+    """
     global _last_counts  # noqa: PLW0603 - a process has one telemetry
     with _lock:
         telemetry = active()
         if telemetry is None:
             return
         set_active(None)
-        until = time.monotonic() + EXIT_DEADLINE
-        telemetry.spans.close(EXIT_DEADLINE)
-        telemetry.logs.close(max(0.1, until - time.monotonic()))
+        until = time.monotonic() + deadline
+        telemetry.spans.close(deadline)
+        telemetry.logs.close(max(0.0, until - time.monotonic()))
         _last_counts = (telemetry.spans.counts(), telemetry.logs.counts())
         for transport in telemetry.transports:
             transport.close()
@@ -169,20 +176,15 @@ def _resource(settings: Settings) -> Resource:
     return Resource.create({key: value for key, value in said.items() if value})
 
 
-_own_tracer_provider: TracerProvider | None = None
-_own_logger_provider: LoggerProvider | None = None
-
-
 def _tracer_provider(resource: Resource) -> TracerProvider:
-    global _own_tracer_provider  # noqa: PLW0603 - OpenTelemetry has one provider a process
     found = otel_trace.get_tracer_provider()
-    if isinstance(found, TracerProvider) and found is not _own_tracer_provider:
+    if isinstance(found, TracerProvider) and found not in _made:
         provider = found
     else:
-        first = _own_tracer_provider is None
-        provider = _own_tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        if first:
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        if not isinstance(found, TracerProvider):
             otel_trace.set_tracer_provider(provider)
+        _made.add(provider)
     if provider not in _joined:
         provider.add_span_processor(SpanHandOver())
         _joined.add(provider)
@@ -190,15 +192,14 @@ def _tracer_provider(resource: Resource) -> TracerProvider:
 
 
 def _logger_provider(resource: Resource) -> LoggerProvider:
-    global _own_logger_provider  # noqa: PLW0603 - OpenTelemetry has one provider a process
     found = otel_logs.get_logger_provider()
-    if isinstance(found, LoggerProvider) and found is not _own_logger_provider:
+    if isinstance(found, LoggerProvider) and found not in _made:
         provider = found
     else:
-        first = _own_logger_provider is None
-        provider = _own_logger_provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-        if first:
+        provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        if not isinstance(found, LoggerProvider):
             otel_logs.set_logger_provider(provider)
+        _made.add(provider)
     if provider not in _joined:
         provider.add_log_record_processor(LogHandOver())
         _joined.add(provider)

@@ -206,7 +206,7 @@ def test_concurrent_tasks_keep_their_runs_apart(telemetry: OtlpSink) -> None:
             await look(number)
             await asyncio.sleep(0)
             await look(number)
-            return run.run_id
+        return run.run_id
 
     async def both() -> list[str]:
         return list(await asyncio.gather(one(1), one(2)))
