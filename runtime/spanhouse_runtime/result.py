@@ -57,7 +57,7 @@ class RunResult:
 def last_answer(stop: RunStopped, *, steps: int, tools: Mapping[str, Tally], said: str) -> str:
     """Return the last answer of a stopped run: why it stopped, what was done, and the last thing the model said."""
     if stop.reason.code is StopCode.ESCALATED:
-        why = f"Handed over to a person: {stop.detail or 'no reason given'}."
+        why = f"Handed over to a person: {stop.detail.rstrip('.') or 'no reason given'}."
     else:
         why = f"Stopped: {stop.reason}" + (f" ({stop.detail})." if stop.detail else ".")
     done = [f"{steps} {'step' if steps == 1 else 'steps'}", *(f"{name}: {tally}" for name, tally in tools.items())]
