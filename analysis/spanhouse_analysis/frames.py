@@ -38,6 +38,10 @@ RUNS: Final = _polars_schema("runs")
 STEPS: Final = _polars_schema("steps")
 
 
+NULLABLE: Final = frozenset(field.name for table in ("runs", "steps") for field in SCHEMAS[table] if field.nullable)
+"""Columns of the facts that are null where not known; all others have an empty value."""
+
+
 def from_table(table: pa.Table) -> pl.DataFrame:
     """Return the rows of a query as a frame."""
     frame = pl.from_arrow(table)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from tests.support.small_traces import compute, span, steps
 
-def test_of_nested_model_spans_the_innermost_counts(span, compute):
+
+def test_of_nested_model_spans_the_innermost_counts() -> None:
     [run] = compute(
         span("a", "agent", input_tokens=20, output_tokens=4),
         span("outer", "llm", "a", input_tokens=10, output_tokens=2),
@@ -11,7 +13,7 @@ def test_of_nested_model_spans_the_innermost_counts(span, compute):
     assert (run["model_calls"], run["input_tokens"], run["output_tokens"]) == (2, 17, 3)
 
 
-def test_a_model_span_without_a_response_or_an_error_is_no_call(span, compute):
+def test_a_model_span_without_a_response_or_an_error_is_no_call() -> None:
     [run] = compute(
         span("a", "agent"),
         span("prepare", "llm", "a"),
@@ -24,7 +26,7 @@ def test_a_model_span_without_a_response_or_an_error_is_no_call(span, compute):
     assert (run["model_calls"], run["model_errors"]) == (4, 1)
 
 
-def test_of_nested_tool_spans_of_one_call_the_outermost_counts(span, compute):
+def test_of_nested_tool_spans_of_one_call_the_outermost_counts() -> None:
     [run] = compute(
         span("a", "agent"),
         span("t", "tool", "a", tool_name="search", tool_call_id="c1"),
@@ -36,7 +38,7 @@ def test_of_nested_tool_spans_of_one_call_the_outermost_counts(span, compute):
     assert run["tool_calls"] == 3
 
 
-def test_a_denied_call_was_requested_and_not_made(span, compute, steps):
+def test_a_denied_call_was_requested_and_not_made() -> None:
     spans = [
         span("a", "agent"),
         span("t1", "tool", "a", at=1, tool_name="mail", decision="deny", status="error"),
@@ -52,7 +54,7 @@ def test_a_denied_call_was_requested_and_not_made(span, compute, steps):
     ]
 
 
-def test_a_run_whose_figures_stand_on_its_own_span_keeps_them(span, compute):
+def test_a_run_whose_figures_stand_on_its_own_span_keeps_them() -> None:
     [run] = compute(
         span(
             "a",
@@ -74,7 +76,7 @@ def test_a_run_whose_figures_stand_on_its_own_span_keeps_them(span, compute):
     assert run["cache_read_tokens"] is None
 
 
-def test_a_sub_agent_without_counted_calls_adds_its_own_figures(span, compute):
+def test_a_sub_agent_without_counted_calls_adds_its_own_figures() -> None:
     [run] = compute(
         span("a", "agent", input_tokens=999),
         span("m", "llm", "a", input_tokens=5, output_tokens=1),
@@ -84,14 +86,14 @@ def test_a_sub_agent_without_counted_calls_adds_its_own_figures(span, compute):
     assert (run["input_tokens"], run["output_tokens"]) == (35, 4)
 
 
-def test_tokens_nobody_reported_are_unknown_and_not_zero(span, compute):
+def test_tokens_nobody_reported_are_unknown_and_not_zero() -> None:
     [run] = compute(span("a", "agent"), span("m", "llm", "a", response_id="r"))
     assert run["input_tokens"] is None
     assert run["cost_usd"] is None
     assert (run["cost_source"], run["unpriced_models"]) == ("", [])
 
 
-def test_cost_adds_up_calls_and_what_tools_declare(span, compute):
+def test_cost_adds_up_calls_and_what_tools_declare() -> None:
     [run] = compute(
         span("a", "agent"),
         span("m", "llm", "a", input_tokens=5, cost_usd=0.25, cost_source="reported"),
@@ -101,7 +103,7 @@ def test_cost_adds_up_calls_and_what_tools_declare(span, compute):
     assert (run["cost_usd"], run["cost_source"]) == (0.75, "reported")
 
 
-def test_one_unpriced_call_makes_the_cost_unknown_and_is_named(span, compute):
+def test_one_unpriced_call_makes_the_cost_unknown_and_is_named() -> None:
     [run] = compute(
         span("a", "agent"),
         span("m", "llm", "a", input_tokens=5, cost_usd=0.25, response_model="known"),
@@ -111,7 +113,7 @@ def test_one_unpriced_call_makes_the_cost_unknown_and_is_named(span, compute):
     assert (run["cost_source"], run["unpriced_models"]) == ("partial", ["house-model"])
 
 
-def test_the_model_is_that_of_most_calls_and_the_answering_one(span, compute):
+def test_the_model_is_that_of_most_calls_and_the_answering_one() -> None:
     [run] = compute(
         span("a", "agent"),
         *(span(f"m{n}", "llm", "a", input_tokens=1, request_model="gpt", response_model="gpt-2026") for n in range(2)),

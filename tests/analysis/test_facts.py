@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.small_traces import EPOCH, Row, compute, frame, span, steps
 
 from spanhouse_analysis import facts, frames
 
-EPOCH = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
-
-def test_a_run_is_running_until_its_finished_root_comes(span, compute):
+def test_a_run_is_running_until_its_finished_root_comes() -> None:
     pending = span("a", "agent", seconds=0, is_final=False, version=1)
     [run] = compute(pending, span("m", "llm", "a", input_tokens=3))
     assert (run["status"], run["stop_reason"], run["stop_reason_source"]) == ("running", "", "")
@@ -23,7 +23,7 @@ def test_a_run_is_running_until_its_finished_root_comes(span, compute):
     assert (run["run_seconds"], run["spans_stored"]) == (9.0, 2)
 
 
-def test_a_run_without_an_end_is_abandoned_after_the_lease_and_not_before(span, compute):
+def test_a_run_without_an_end_is_abandoned_after_the_lease_and_not_before() -> None:
     spans = [span("m", "llm", "gone", at=0, input_tokens=1), span("t", "tool", "gone", at=10)]
     last = EPOCH + timedelta(seconds=11)
     [run] = compute(*spans, now=last + timedelta(seconds=1799))
@@ -33,23 +33,23 @@ def test_a_run_without_an_end_is_abandoned_after_the_lease_and_not_before(span, 
     assert (run["ended_at"], run["run_seconds"]) == (last, 11.0)
 
 
-def test_an_agent_whose_parent_lives_elsewhere_still_ends(span, compute):
+def test_an_agent_whose_parent_lives_elsewhere_still_ends() -> None:
     [run] = compute(span("a", "agent", "remote"))
     assert (run["status"], run["root_span_id"]) == ("ended", "a")
 
 
-def test_a_lone_call_is_a_run_of_type_call(span, compute):
+def test_a_lone_call_is_a_run_of_type_call() -> None:
     [run] = compute(span("m", "llm", "http", input_tokens=3))
     assert (run["type"], run["status"]) == ("call", "ended")
     [run] = compute(span("e", "embedding", input_tokens=3))
     assert (run["type"], run["input_tokens"]) == ("call", 3)
 
 
-def test_context_and_helpers_alone_are_no_run(span, compute):
+def test_context_and_helpers_alone_are_no_run() -> None:
     assert compute(span("h", "other"), span("s", "step", "h")) == []
 
 
-def test_a_chain_root_is_a_workflow_and_an_agent_wins(span, compute):
+def test_a_chain_root_is_a_workflow_and_an_agent_wins() -> None:
     calls = [span("m", "llm", "c", input_tokens=1), span("t", "tool", "c", at=1)]
     [run] = compute(span("c", "step"), *calls)
     assert run["type"] == "workflow"
@@ -57,7 +57,7 @@ def test_a_chain_root_is_a_workflow_and_an_agent_wins(span, compute):
     assert (run["type"], run["agent"]) == ("agent", "weather")
 
 
-def test_the_named_agent_names_the_run_before_the_workflow_around_it(span, compute):
+def test_the_named_agent_names_the_run_before_the_workflow_around_it() -> None:
     [run] = compute(
         span("w", "workflow", name="invoke_workflow weather flow"),
         span("a", "agent", "w", agent="weather", name="invoke_agent weather", stop_reason="max_steps"),
@@ -66,7 +66,7 @@ def test_the_named_agent_names_the_run_before_the_workflow_around_it(span, compu
     assert run["stop_reason"] == "max_steps"
 
 
-def test_what_the_root_does_not_say_is_looked_for_further_down(span, compute):
+def test_what_the_root_does_not_say_is_looked_for_further_down() -> None:
     [run] = compute(
         span("a", "agent", agent="desk", session_id="root-session"),
         span("s", "step", "a", at=5),
@@ -77,8 +77,8 @@ def test_what_the_root_does_not_say_is_looked_for_further_down(span, compute):
     assert (run["agent"], run["task"]) == ("desk", "")
 
 
-def test_an_outcome_decides_completion_and_else_the_stop_reason(span, compute):
-    def completed(**columns: object) -> bool:
+def test_an_outcome_decides_completion_and_else_the_stop_reason() -> None:
+    def completed(**columns: Any) -> bool:
         return bool(compute(span("a", "agent", **columns))[0]["completed"])
 
     assert completed(outcome="success", stop_reason="max_steps")
@@ -89,7 +89,7 @@ def test_an_outcome_decides_completion_and_else_the_stop_reason(span, compute):
     assert completed(outcome="success", escalated=True)
 
 
-def test_a_hand_over_tool_marks_the_run_escalated(span, compute):
+def test_a_hand_over_tool_marks_the_run_escalated() -> None:
     [run] = compute(span("a", "agent"), span("t", "tool", "a", tool_name="transfer_to_human_agents"))
     assert (run["escalated"], run["stop_reason"], run["completed"]) == (True, "escalated", False)
     [run] = compute(
@@ -100,8 +100,8 @@ def test_a_hand_over_tool_marks_the_run_escalated(span, compute):
     assert (run["escalated"], run["stop_reason"]) == (True, "finish")
 
 
-def test_loops_and_cycles_need_known_equal_arguments_and_spare_polling(span, compute):
-    def calls(*made: str, **columns: object) -> tuple[int, int]:
+def test_loops_and_cycles_need_known_equal_arguments_and_spare_polling() -> None:
+    def calls(*made: str, **columns: Any) -> tuple[int, int]:
         tools = [span(f"t{n}", "tool", "a", at=n, tool_name="x", args_hash=h, **columns) for n, h in enumerate(made)]
         [run] = compute(span("a", "agent"), *tools)
         return run["loops"], run["cycle_length"]
@@ -114,8 +114,8 @@ def test_loops_and_cycles_need_known_equal_arguments_and_spare_polling(span, com
     assert calls("h", "h", "h", polling=True) == (0, 0)
 
 
-def test_a_retry_follows_a_failed_call_of_the_same_tool_and_arguments(span, compute):
-    def call(number: int, at: float, args: str, status: str = "error", **columns: object) -> dict[str, object]:
+def test_a_retry_follows_a_failed_call_of_the_same_tool_and_arguments() -> None:
+    def call(number: int, at: float, args: str, status: str = "error", **columns: Any) -> dict[str, object]:
         row: dict[str, object] = span(
             f"t{number}", "tool", "a", at=at, tool_name="x", args_hash=args, status=status, **columns
         )
@@ -133,7 +133,7 @@ def test_a_retry_follows_a_failed_call_of_the_same_tool_and_arguments(span, comp
     assert run["retries"] == 1
 
 
-def test_steps_are_those_the_agent_counted_else_those_seen(span, compute, steps):
+def test_steps_are_those_the_agent_counted_else_those_seen() -> None:
     spans = [
         span("m", "llm", "a", at=1, input_tokens=1, output_tokens=2, response_model="gpt"),
         span("p", "step", "a", at=2, step_kind="plan"),
@@ -166,7 +166,7 @@ def test_steps_are_those_the_agent_counted_else_those_seen(span, compute, steps)
     )
 
 
-def test_rows_have_the_columns_and_types_of_the_tables(span, frame):
+def test_rows_have_the_columns_and_types_of_the_tables() -> None:
     found = facts.compute(frame([span("a", "agent"), span("m", "llm", "a", input_tokens=1)]), EPOCH)
     assert found.runs.schema == frames.RUNS
     assert found.steps.schema == frames.STEPS
@@ -179,7 +179,7 @@ CLASSES = ["agent", "workflow", "llm", "tool", "step", "other", "embedding", "gu
 
 
 @st.composite
-def spans_of_a_trace(draw):
+def spans_of_a_trace(draw: st.DrawFn) -> list[Row]:
     names = [f"{number:02x}" for number in range(draw(st.integers(1, 10)))]
     return [
         {
@@ -204,7 +204,9 @@ def spans_of_a_trace(draw):
 
 
 @given(rows=spans_of_a_trace(), data=st.data(), late=st.booleans())
-def test_facts_are_the_same_in_any_order_and_every_ended_run_has_exactly_one_stop_reason(rows, data, late):
+def test_facts_are_the_same_in_any_order_and_every_ended_run_has_exactly_one_stop_reason(
+    rows: list[Row], data: st.DataObject, *, late: bool
+) -> None:
     now = EPOCH + timedelta(hours=1 if late else 0)
     schema = {name: frames.SPANS[name] for name in rows[0]}
     expected = facts.compute(pl.DataFrame(rows, schema=schema), now)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.small_traces import compute, span
 
 from spanhouse_analysis.stop_reasons import Failure, Signs, error_type_of, judge
 
@@ -45,26 +46,28 @@ CASES = [
 
 
 @pytest.mark.parametrize(("root", "innermost", "expected"), CASES)
-def test_a_failed_run_stops_for_the_first_reason_that_speaks(root, innermost, expected):
+def test_a_failed_run_stops_for_the_first_reason_that_speaks(
+    root: Failure, innermost: Failure | None, expected: str
+) -> None:
     verdict = judge(Signs(root=root, innermost=innermost or root))
     assert (str(verdict.reason), verdict.source) == (expected, "inferred")
 
 
-def test_a_reported_reason_wins_and_a_foreign_word_does_not():
+def test_a_reported_reason_wins_and_a_foreign_word_does_not() -> None:
     failed = Signs(reported="policy_deny:mail", root=agent("TimeoutError"), innermost=agent("TimeoutError"))
     assert (str(judge(failed).reason), judge(failed).source) == ("policy_deny:mail", "reported")
     foreign = judge(Signs(reported="end_turn"))
     assert (str(foreign.reason), foreign.source) == ("finish", "inferred")
 
 
-def test_a_run_that_did_not_fail_stops_by_what_ended_it():
+def test_a_run_that_did_not_fail_stops_by_what_ended_it() -> None:
     assert str(judge(Signs(finish_reasons=("length",), handed_over=True)).reason) == "max_tokens"
     assert str(judge(Signs(finish_reasons=("content_filter",))).reason) == "model_error:content_filter"
     assert str(judge(Signs(finish_reasons=("stop",), handed_over=True)).reason) == "escalated"
     assert str(judge(Signs(finish_reasons=("tool_calls",))).reason) == "finish"
 
 
-def test_a_failing_guardrail_names_the_denial(span, compute):
+def test_a_failing_guardrail_names_the_denial() -> None:
     [run] = compute(
         span("a", "agent", status="error", exception_type="OutputGuardrailTripwireTriggered"),
         span("g", "guardrail", "a", name="no_pii", status="error"),
@@ -72,7 +75,7 @@ def test_a_failing_guardrail_names_the_denial(span, compute):
     assert run["stop_reason"] == "policy_deny:no_pii"
 
 
-def test_a_failing_tool_whose_ancestors_failed_exhausted_the_run(span, compute):
+def test_a_failing_tool_whose_ancestors_failed_exhausted_the_run() -> None:
     [run] = compute(
         span(
             "a", "agent", status="error", seconds=9, exception_type="ToolError", status_message="lookup failed\nstack"
@@ -84,7 +87,7 @@ def test_a_failing_tool_whose_ancestors_failed_exhausted_the_run(span, compute):
     assert run["error_message"] == "lookup failed"
 
 
-def test_a_failing_tool_the_run_went_on_after_is_not_why_it_ended(span, compute):
+def test_a_failing_tool_the_run_went_on_after_is_not_why_it_ended() -> None:
     [run] = compute(
         span("a", "agent", status="error", seconds=9, exception_type="ValueError"),
         span("t", "tool", "a", at=1, tool_name="lookup", status="error", exception_type="ToolError"),
@@ -93,7 +96,7 @@ def test_a_failing_tool_the_run_went_on_after_is_not_why_it_ended(span, compute)
     assert run["stop_reason"] == "error:ValueError"
 
 
-def test_a_tool_may_fail_without_failing_its_run(span, compute):
+def test_a_tool_may_fail_without_failing_its_run() -> None:
     [run] = compute(
         span("a", "agent", seconds=9),
         span("t", "tool", "a", at=1, tool_name="lookup", status="error", exception_type="ToolError"),
@@ -101,7 +104,7 @@ def test_a_tool_may_fail_without_failing_its_run(span, compute):
     assert (run["stop_reason"], run["error_type"], run["tool_errors"]) == ("finish", "", 1)
 
 
-def test_error_types_are_a_closed_list():
+def test_error_types_are_a_closed_list() -> None:
     assert error_type_of("timeout") == "timeout"
     assert error_type_of("RateLimitError 429") == "rate_limit"
     assert error_type_of("JSONDecodeError") == "malformed"

@@ -1,11 +1,11 @@
+"""Small traces written by hand, and what the analysis makes of them."""
+
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
-import pytest
 
 from spanhouse_analysis import facts, frames
 
@@ -15,10 +15,10 @@ NOW = EPOCH + timedelta(minutes=5)
 Row = dict[str, Any]
 
 
-def _span(
-    span_id: str, span_class: str, parent: str = "", *, at: float = 0.0, seconds: float = 1.0, **columns: object
+def span(
+    span_id: str, span_class: str, parent: str = "", *, at: float = 0.0, seconds: float = 1.0, **columns: Any
 ) -> Row:
-    """One span; `at` and `seconds` are its start after EPOCH and its length."""
+    """Return one span; `at` and `seconds` are its start after EPOCH and its length."""
     start, end = EPOCH + timedelta(seconds=at), EPOCH + timedelta(seconds=at + seconds)
     return {
         "tenant": "default",
@@ -35,7 +35,8 @@ def _span(
     }
 
 
-def _frame(rows: list[Row]) -> pl.DataFrame:
+def frame(rows: list[Row]) -> pl.DataFrame:
+    """Return the rows as a frame of spans; a column only some have is empty on the others."""
     names = dict.fromkeys(name for row in rows for name in row)
     schema = {name: frames.SPANS[name] for name in names}
     return pl.DataFrame([{name: row.get(name, _empty(schema[name])) for name in names} for row in rows], schema=schema)
@@ -47,28 +48,11 @@ def _empty(dtype: pl.DataType) -> object:
     return {pl.String: "", pl.Boolean: False}.get(type(dtype))
 
 
-@pytest.fixture
-def span() -> Callable[..., Row]:
-    return _span
+def compute(*rows: Row, now: datetime = NOW) -> list[Row]:
+    """Return the run rows of the spans, in order of start."""
+    return facts.compute(frame(list(rows)), now).runs.sort("started_at", "run_id").to_dicts()
 
 
-@pytest.fixture
-def frame() -> Callable[[list[Row]], pl.DataFrame]:
-    return _frame
-
-
-@pytest.fixture
-def compute() -> Callable[..., list[Row]]:
-    def run_rows(*rows: Row, now: datetime = NOW) -> list[Row]:
-        """The run rows of these spans, in order of start."""
-        return facts.compute(_frame(list(rows)), now).runs.sort("started_at", "run_id").to_dicts()
-
-    return run_rows
-
-
-@pytest.fixture
-def steps() -> Callable[..., list[Row]]:
-    def step_rows(*rows: Row, now: datetime = NOW) -> list[Row]:
-        return facts.compute(_frame(list(rows)), now).steps.sort("run_id", "seq").to_dicts()
-
-    return step_rows
+def steps(*rows: Row, now: datetime = NOW) -> list[Row]:
+    """Return the step rows of the spans."""
+    return facts.compute(frame(list(rows)), now).steps.sort("run_id", "seq").to_dicts()
