@@ -45,6 +45,8 @@ def main(normalise: Normalise) -> None:
 
 def serve(requests: IO[str], answers: IO[str], normalise: Normalise) -> None:
     """Say that this process is ready, then answer every request line until there are no more."""
+    # Libraries import much of themselves at the first call; it is made before anyone waits for it.
+    normalise(())
     _say(answers, {"ready": True})
     for line in requests:
         try:

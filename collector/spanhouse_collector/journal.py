@@ -68,6 +68,9 @@ class Journal:
     ) -> None:
         self._segments = segments
         self.recovered: Recovered = self._segments.recover(settled)
+        if not self.recovered.entries:
+            # All is stored, so nothing of what senders said needs to lie here any longer.
+            self._segments.discard(settled.segment + 1)
         numbers = self._segments.numbers()
         self._bytes = sum(map(self._segments.size, numbers))
         # Writing always begins in a new file: what a crash left behind is never appended to.

@@ -134,6 +134,8 @@ class Pipeline:
         running.decoder.close()
         running.stages.join()
         running.batches.close()
+        if not self.lag().records:
+            running.segments.discard(running.batches.settled.segment + 1)
         running.segments.release()
         self._running = None
 

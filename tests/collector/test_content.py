@@ -1,0 +1,65 @@
+# ruff: noqa: D103 - a test's name is the rule it proves
+"""Undoing Content-Encoding within bounds."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+
+import pytest
+
+from spanhouse_collector.content import ContentError, TooLargeError, decompress
+
+BODY = b"spans " * 1_000
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sent"),
+    [
+        ("", BODY),
+        ("identity", BODY),
+        ("gzip", gzip.compress(BODY)),
+        (" GZip ", gzip.compress(BODY)),
+        ("gzip", gzip.compress(BODY[:10]) + gzip.compress(BODY[10:])),
+        ("deflate", zlib.compress(BODY)),
+        ("deflate", zlib.compress(BODY, wbits=-15)),
+    ],
+)
+def test_every_supported_encoding_gives_the_body_back(encoding: str, sent: bytes) -> None:
+    assert decompress(sent, encoding, MIB) == BODY
+
+
+@pytest.mark.parametrize("cut", [0, 1, 9, 10, 12, -1])
+def test_cut_off_data_is_an_error_not_a_shorter_body(cut: int) -> None:
+    sent = gzip.compress(BODY)[:cut]
+    if not sent:
+        assert decompress(sent, "gzip", MIB) == b""
+        return
+    with pytest.raises(ContentError, match="too early"):
+        decompress(sent, "gzip", MIB)
+
+
+def test_corrupt_data_and_unknown_encodings_are_named() -> None:
+    with pytest.raises(ContentError, match="corrupt"):
+        decompress(b"not gzip at all", "gzip", MIB)
+    with pytest.raises(ContentError, match="'br' is not known: use one of identity, gzip"):
+        decompress(BODY, "br", MIB)
+
+
+def test_a_bomb_is_stopped_at_the_limit_however_small_it_was() -> None:
+    bomb = gzip.compress(bytes(64 * MIB))
+    with pytest.raises(TooLargeError, match="more than 1048576"):
+        decompress(bomb, "gzip", MIB)
+
+
+def test_the_ratio_is_capped_below_the_limit_and_small_bodies_are_free_of_it() -> None:
+    assert len(decompress(gzip.compress(bytes(2 * MIB)), "gzip", 64 * MIB)) == 2 * MIB
+    with pytest.raises(TooLargeError):
+        decompress(gzip.compress(bytes(32 * MIB)), "gzip", 64 * MIB)
+
+
+def test_what_does_not_compress_may_be_as_large_as_the_limit() -> None:
+    noise = os.urandom(5 * MIB)
+    assert decompress(gzip.compress(noise, 1), "gzip", 5 * MIB) == noise
