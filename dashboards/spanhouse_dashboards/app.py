@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from spanhouse_dashboards import urls
-from spanhouse_dashboards.mark import MARK
+from spanhouse_dashboards.mark import ICON, MARK
 
-st.set_page_config(page_title="Spanhouse", page_icon=":material/account_tree:", layout="wide")
+st.set_page_config(page_title="Spanhouse", page_icon=ICON, layout="wide")
 st.logo(MARK, size="large")
 st.navigation(
     [

@@ -56,7 +56,6 @@ def window() -> dict[str, str]:
         key="since",
         bind="query-params",
         label_visibility="collapsed",
-        format_func=lambda name: "All time" if name == "all" else f"Last {name}",
     )
     return {} if chosen in (None, "all") else {"since": str(chosen)}
 
@@ -64,6 +63,29 @@ def window() -> dict[str, str]:
 def step(filters: dict[str, str]) -> str:
     """Return the step a trend over the filters' window is cut in."""
     return WINDOWS.get(filters.get("since", "all"), WINDOWS["all"])
+
+
+def labelled(name: str, labels: dict[str, str], *, width: int) -> str:
+    """Show a choice whose labels differ from what the address says; return the chosen key, the first by default.
+
+    Streamlit's own binding writes labels into the address, and other pages link here by key.
+    """
+    widget = f"{name}_choice"
+    wanted = st.query_params.get(name)
+    st.session_state[widget] = wanted if wanted in labels else next(iter(labels))
+
+    def remember() -> None:
+        st.query_params[name] = st.session_state[widget]
+
+    return st.selectbox(
+        name.capitalize(),
+        list(labels),
+        format_func=labels.__getitem__,
+        key=widget,
+        on_change=remember,
+        label_visibility="collapsed",
+        width=width,
+    )
 
 
 def choices(names: tuple[str, ...]) -> dict[str, str]:

@@ -36,8 +36,8 @@ CARDS = (
         "autonomous_completion_rate",
         "Completed without a person",
         "Completed and never handed to a person, of all ended runs.",
-        (("escalated", "true"),),
-        "Escalated runs",
+        (("status", "ended"), ("escalated", "false")),
+        "Never handed over",
     ),
     Card(
         "tokens_per_run_p50",
@@ -96,6 +96,13 @@ def sparkline(points: Points, metric: str) -> list[float] | None:
     """Return the known values in time order, or None where fewer than two are known: no line is drawn of a guess."""
     known = [float(point["value"]) for point in series(points, metric) if point["value"] is not None]
     return known if len(known) > 1 else None
+
+
+def link_label(card: Card, point: Mapping[str, Any] | None) -> str:
+    """Return the words of a card's link: the counts behind the number where they are known, and what it leads to."""
+    if point is None or point.get("numerator") is None or point.get("denominator") is None:
+        return card.link
+    return f"{text.count(point['numerator'])} of {text.count(point['denominator'])} · {card.link}"
 
 
 def evidence(point: Mapping[str, Any] | None) -> str:

@@ -28,13 +28,13 @@ def audit(events: Sequence[Json], run_start: str, *, key: str = "audit") -> None
             "Tool": columns.texts(events, "tool"),
             "Status": columns.texts(events, "status"),
             "Step": columns.counts(events, "step"),
-            "Took": [text.duration(event["duration_ms"]) for event in events],
+            "Took": pl.Series([_took(event["duration_ms"]) for event in events], dtype=pl.String),
             "Data": [json.dumps(event["data"] or {}, ensure_ascii=False) for event in events],
             "No.": columns.counts(events, "seq"),
         }
     )
     st.dataframe(
-        frame,
+        known_columns(frame),
         key=key,
         hide_index=True,
         placeholder=text.UNKNOWN,
@@ -57,23 +57,36 @@ def steps(found: Sequence[Json], run_start: str, *, key: str = "steps") -> str |
             "Status": columns.texts(found, "status"),
             "Decision": columns.texts(found, "decision"),
             "Attempt": columns.counts(found, "attempt"),
-            "Took": [text.duration(step["ms"]) for step in found],
+            "Took": pl.Series([_took(step["ms"]) for step in found], dtype=pl.String),
             "Tokens in": columns.counts(found, "input_tokens"),
             "Tokens out": columns.counts(found, "output_tokens"),
-            "Cost": [text.usd(step["cost_usd"]) for step in found],
+            "Cost": columns.numbers(found, "cost_usd"),
             "Error": pl.Series(
                 [step["error_message"] or step["error_type"] or None for step in found], dtype=pl.String
             ),
         }
     )
     event = st.dataframe(
-        frame,
+        known_columns(frame),
         key=key,
         hide_index=True,
         placeholder=text.UNKNOWN,
         on_select="rerun",
         selection_mode="single-cell",
         alt="Steps of the run in order; choose a cell to see its span",
+        column_config={
+            "Cost": st.column_config.NumberColumn(format="$%.5f"),
+            "Error": st.column_config.TextColumn(width=320),
+        },
     )
     cells = event["selection"]["cells"]
     return str(found[cells[0][0]]["span_id"]) if cells else None
+
+
+def known_columns(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the table without the columns of which no value is known."""
+    return frame.select([name for name in frame.columns if frame[name].null_count() < frame.height])
+
+
+def _took(milliseconds: float | None) -> str | None:
+    return None if milliseconds is None else text.duration(milliseconds)

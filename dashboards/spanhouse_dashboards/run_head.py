@@ -40,7 +40,11 @@ def title(run: Json) -> None:
         if run["escalated"]:
             st.badge("escalated", icon=":material/person_raised_hand:", color="blue")
         if run["resumes"]:
-            st.badge(f"resumed {run['resumes']} times", icon=":material/replay:", color="gray")
+            st.badge(
+                "resumed once" if run["resumes"] == 1 else f"resumed {run['resumes']} times",
+                icon=":material/replay:",
+                color="gray",
+            )
         st.text(f"{meaning.sentence}", width="content")
     if run["input_preview"]:
         st.text(text.shortened(run["input_preview"], 300))
@@ -147,9 +151,7 @@ def budget(run: Json) -> None:
                 amount = f"{_amount(name, used)} of {_amount(name, limit)}"
                 label = f"{text.inert(BUDGET_LABELS.get(name, name))}: {text.inert(amount)}"
                 if used is None or not limit:
-                    with st.container(gap="small"):
-                        st.markdown(label)
-                        st.caption("use unknown" if used is None else "no limit")
+                    st.caption(f"{label} · {'use unknown' if used is None else 'no limit'}")
                 else:
                     over = " :material/warning:" if used >= limit else ""
                     st.progress(min(1.0, used / limit), text=label + over)
@@ -158,7 +160,7 @@ def budget(run: Json) -> None:
 def _amount(name: str, value: float | None) -> str:
     match name:
         case "max_usd":
-            return text.usd(value)
+            return text.UNKNOWN if value is None else f"${value:,.4f}".rstrip("0").rstrip(".")
         case "max_seconds":
             return text.seconds(value)
         case _:
@@ -168,13 +170,12 @@ def _amount(name: str, value: float | None) -> str:
 def failure(run: Json, steps: Sequence[Json]) -> str | None:
     """Show what failed first, if anything did; return the span to look at when the reader asks for it."""
     failed = first_failing(steps)
-    ended_badly = explain(run["stop_reason"]).family.name in {"failed", "control", "limit"} and run["stop_reason"]
-    if failed is None and not run["error_message"] and not ended_badly:
+    if failed is None and not run["error_message"]:
         return None
     with st.container(border=True), st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         if failed is None:
-            st.badge("No failing step", icon=":material/info:", color="gray")
-            st.text(run["error_message"] or explain(run["stop_reason"]).sentence, width="stretch")
+            st.badge("Failure", icon=":material/error:", color="red")
+            st.text(text.shortened(run["error_message"], 300), width="stretch")
             return None
         st.badge("First failure", icon=":material/error:", color="red")
         what = failed["tool"] or failed["model"] or failed["kind"]

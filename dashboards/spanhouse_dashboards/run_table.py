@@ -57,11 +57,11 @@ def show(runs: Sequence[Mapping[str, Any]], *, key: str) -> None:
         alt="Runs, newest first; choose a cell to open its run",
         column_config={
             "Ended by": st.column_config.MultiselectColumn(
-                options=reasons, color=[_color(reason) for reason in reasons], width=170, help="Stop reason of the run"
+                options=reasons, color=[_color(reason) for reason in reasons], width=180, help="Stop reason of the run"
             ),
-            "Asked": st.column_config.TextColumn(width=300),
+            "Asked": st.column_config.TextColumn(width=230),
             "Started": st.column_config.DatetimeColumn(format="MMM D, HH:mm:ss", timezone="UTC", help="UTC"),
-            "Time": st.column_config.TextColumn(help="Wall time of the run"),
+            "Time": st.column_config.TextColumn(alignment="right", help="Wall time of the run"),
             "Tokens": st.column_config.NumberColumn(format="compact", help="Input and output tokens"),
             "Cost": st.column_config.NumberColumn(format="$%.4f", help="US dollars; a dash is an unknown price"),
             "Errors": st.column_config.NumberColumn(help="Failed tool calls"),

@@ -39,6 +39,22 @@ def head(span: Json, run_start: str) -> None:
     """Show what the span is and its figures."""
     kind = span_class(span["span_class"])
     st.markdown(f"**{SPAN_ICONS[kind]} {text.inert(text.shortened(span['name'], 160))}**")
+    badges(span, kind)
+    shown = figures(span, kind, run_start)
+    with st.grid(len(shown), min_column_width=84, gap="small"):
+        for label, value in shown.items():
+            with st.container(gap=None):
+                st.caption(label)
+                st.markdown(f"**{text.inert(value)}**")
+    origin = [name for name in (span["provider"], span["model"], span["tool_name"], span["tool_call_id"]) if name]
+    if origin:
+        st.text(" · ".join(text.shortened(name, 80) for name in origin))
+    if span["status"] == "error":
+        st.code(span["status_message"] or "The span failed without a message.", language=None, wrap_lines=True)
+
+
+def badges(span: Json, kind: str) -> None:
+    """Show the span's class and whatever was out of the ordinary."""
     with st.container(horizontal=True, gap="small"):
         st.badge(kind, color="gray")
         if span["status"] == "error":
@@ -56,25 +72,22 @@ def head(span: Json, run_start: str) -> None:
             st.badge(f"attempt {span['attempt']}", icon=":material/replay:", color="orange")
         for reason in span["finish_reasons"] or ():
             st.badge(f"finish: {text.inert(reason)}", color="gray")
-    figures = {
+
+
+def figures(span: Json, kind: str, run_start: str) -> dict[str, str]:
+    """Return the span's figures by label; tokens and cost only where the span can have them."""
+    out = {
         "Began": f"+{text.duration(offset_ms(span['start'], run_start))}",
-        "Took": text.duration(span["ms"]),
-        "Tokens in": text.count(span["input_tokens"]),
-        "Tokens out": text.count(span["output_tokens"]),
-        "Cost": text.usd(span["cost_usd"]),
-        "Model" if kind == "model" else "Tool": text.shortened(
-            span["model"] if kind == "model" else span["tool_name"], 40
-        ),
+        "Took": "not finished" if span["end"] is None else text.duration(span["ms"]),
     }
-    if kind not in {"model", "tool"}:
-        figures.popitem()
-    with st.grid(len(figures), min_column_width=76, gap="small"):
-        for label, value in figures.items():
-            with st.container(gap=None):
-                st.caption(label)
-                st.markdown(f"**{text.inert(value)}**")
-    if span["status"] == "error":
-        st.code(span["status_message"] or "The span failed without a message.", language=None, wrap_lines=True)
+    if kind == "model" or span["input_tokens"] is not None or span["output_tokens"] is not None:
+        out |= {"Tokens in": text.count(span["input_tokens"]), "Tokens out": text.count(span["output_tokens"])}
+        out |= {"Cost": text.usd(span["cost_usd"])}
+    if span["cache_read_tokens"]:
+        out["From cache"] = text.count(span["cache_read_tokens"])
+    if span["step"] is not None:
+        out["Step"] = text.count(span["step"])
+    return out
 
 
 def offset_ms(at: str, origin: str) -> float:

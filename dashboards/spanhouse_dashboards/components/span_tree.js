@@ -203,6 +203,8 @@ export default function (component) {
   }
   state.send = setTriggerValue
   state.colors = data.colors
+  // Rows outside the window are not drawn, so the window needs a height of its own.
+  parentElement.querySelector(".tree").style.maxHeight = `${data.height}px`
   state.rows = data.rows.map(([id, parent, depth, children, name, kind, left, width, duration, tokens, cost, error,
     errorsBelow]) => ({ id, parent, depth, children, name, kind, left, width, duration, tokens, cost, error, errorsBelow,
     search: `${name} ${kind} ${id}`.toLowerCase() }))

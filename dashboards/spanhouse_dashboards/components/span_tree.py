@@ -43,8 +43,7 @@ def span_tree(rows: Sequence[Row], *, selected: str | None, key: str, height: in
     """Show the tree; return the span id the reader chose since the last run of the script, else None."""
     answer = _component(
         key=key,
-        data={"rows": packed(rows), "selected": selected, "colors": CLASS_COLORS},
-        height=height,
+        data={"rows": packed(rows), "selected": selected, "colors": CLASS_COLORS, "height": height},
         on_selected_change=_told,
     )
     chosen = answer.get("selected")
@@ -60,7 +59,8 @@ def packed(rows: Sequence[Row]) -> list[list[Any]]:
     if not rows:
         return []
     origin = min(_at(row.span["start"]) for row in rows)
-    total = max(0.001, *((_end(row) - origin).total_seconds() for row in rows))
+    last = max(_end(row, None) for row in rows)
+    total = max(0.001, (last - origin).total_seconds())
     return [
         [
             row.span["span_id"],
@@ -70,7 +70,7 @@ def packed(rows: Sequence[Row]) -> list[list[Any]]:
             row.span.get("name") or "(no name)",
             span_class(row.span.get("span_class")),
             round((_at(row.span["start"]) - origin).total_seconds() / total, 5),
-            round((_end(row) - _at(row.span["start"])).total_seconds() / total, 5),
+            round((_end(row, last) - _at(row.span["start"])).total_seconds() / total, 5),
             "running" if row.span.get("end") is None else text.duration(row.span.get("ms")),
             "" if row.tokens is None else text.compact(row.tokens),
             "" if row.cost_usd is None else text.usd(row.cost_usd),
@@ -85,6 +85,6 @@ def _at(value: str) -> datetime:
     return datetime.fromisoformat(value)
 
 
-def _end(row: Row) -> datetime:
+def _end(row: Row, unfinished: datetime | None) -> datetime:
     start = _at(row.span["start"])
-    return max(start, _at(row.span["end"])) if row.span.get("end") else start
+    return max(start, _at(row.span["end"]) if row.span.get("end") else unfinished or start)

@@ -46,7 +46,11 @@ def runs_over_time(points: Sequence[Mapping[str, Any]]) -> go.Figure:
         points: metric points grouped by `stop_code` and stepped over time; the count is their numerator.
     """
     figure = base.canvas(
-        height=150, barmode="stack", bargap=0.12, showlegend=True, legend={"orientation": "h", "y": 1.25, "x": 0}
+        height=150,
+        barmode="stack",
+        bargap=0.12,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.25, "x": 0, "traceorder": "normal"},
     )
     by_family: dict[str, dict[str, float]] = {family.name: {} for family in FAMILIES}
     for point in points:

@@ -28,6 +28,9 @@ def trend(points: Sequence[Mapping[str, Any]], *, label: str, color: str = base.
     unit = str(points[0]["unit"]) if points else ""
     for low_at, high_at in _stretches(points):
         part = points[low_at:high_at]
+        if len(part) == 1:
+            figure.add_trace(_lone_interval(part[0], color))
+            continue
         starts = [point["start"] for point in part]
         figure.add_trace(
             go.Scatter(
@@ -58,6 +61,18 @@ def trend(points: Sequence[Mapping[str, Any]], *, label: str, color: str = base.
     else:
         figure.update_yaxes(rangemode="tozero", tickprefix="$" if unit.lower() == "usd" else "")
     return figure
+
+
+def _lone_interval(point: Mapping[str, Any], color: str) -> go.Scatter:
+    """Return a single bucket's interval as an upright bar, for an area over one point has no width."""
+    return go.Scatter(
+        x=[point["start"], point["start"]],
+        y=[point["low"], point["high"]],
+        mode="lines",
+        line={"color": base.tinted(color, 0.25), "width": 8},
+        hoverinfo="skip",
+        name="interval",
+    )
 
 
 def _stretches(points: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:

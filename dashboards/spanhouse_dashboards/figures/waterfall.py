@@ -16,9 +16,15 @@ from spanhouse_dashboards.tree import Row, is_error
 
 MAX_BARS = 600
 ROW_HEIGHT = 20
+HEADER = 72
+"""Pixels above the rows: the legend, then the time axis."""
+BAR = 0.66
+"""Height of a bar as a share of its row."""
+LABELS = 0.3
+"""Share of the width that the names take."""
 MIN_SHARE = 0.006
 """Least width of a bar as a share of the axis: thinner ones could be neither seen nor clicked."""
-LABEL_LENGTH = 34
+LABEL_LENGTH = 60
 STOPPING_EVENTS = frozenset({"policy.decision", "approval.denied", "approval.timeout", "budget.stop", "loop", "kill"})
 """Audit events that can end a run; they get a line through all rows, unless what they decided was to allow."""
 
@@ -68,12 +74,12 @@ def waterfall(
         now: until when an unfinished span is drawn; None draws it at its least width.
     """
     figure = base.canvas(
-        height=ROW_HEIGHT * (len(rows) + 1) + 64,
-        bargap=0.28,
+        height=ROW_HEIGHT * (len(rows) + 1) + HEADER,
+        margin={"l": 4, "r": 8, "t": HEADER - 8, "b": 8},
         barmode="overlay",
         clickmode="event+select",
         showlegend=True,
-        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0},
+        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top", "x": 0},
     )
     if not rows:
         return figure
@@ -85,14 +91,32 @@ def waterfall(
         _add_bars(figure, rows, name, axis, selected)
     _add_failures(figure, rows, axis)
     _add_events(figure, events, axis)
-    figure.update_xaxes(range=[-total * 0.01, total * 1.03], ticksuffix=" s", side="top", title=None)
-    figure.update_yaxes(
-        range=[len(rows) - 0.5, -1.6],
-        tickvals=[-1, *range(len(rows))] if events else list(range(len(rows))),
-        ticktext=[*(["<i>audit events</i>"] if events else []), *(_label(row) for row in rows)],
-        showgrid=False,
+    _add_labels(figure, rows, events)
+    figure.update_layout(
+        xaxis={"range": [-total * 0.01, total * 1.03], "ticksuffix": " s", "side": "top", "domain": [LABELS, 1]},
+        xaxis2={"range": [0, 1], "domain": [0, LABELS - 0.01], "visible": False, "fixedrange": True, "anchor": "y"},
     )
+    figure.update_yaxes(range=[len(rows) - 0.5, -1.6], visible=False)
     return figure
+
+
+def _add_labels(figure: go.Figure, rows: Sequence[Row], events: Sequence[Mapping[str, Any]]) -> None:
+    """Write the names as a column of their own: an axis sets its labels flush right, which hides the depth."""
+    names = [base.plain(text.shortened(row.span.get("name"), LABEL_LENGTH)) for row in rows]
+    figure.add_trace(
+        go.Scatter(
+            x=[*([0.0] if events else []), *(min(row.depth, 10) * 0.05 for row in rows)],
+            y=[*([-1] if events else []), *range(len(rows))],
+            text=[*(["<i>audit events</i>"] if events else []), *names],
+            customdata=[*([[None]] if events else []), *([row.span["span_id"]] for row in rows)],
+            mode="text",
+            textposition="middle right",
+            textfont={"size": 11},
+            xaxis="x2",
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    )
 
 
 def _add_bars(
@@ -111,6 +135,7 @@ def _add_bars(
             base=[axis.place(_at(row.span["start"])) for _, row in picked],
             x=[axis.width(row) for _, row in picked],
             y=[index for index, _ in picked],
+            width=BAR,
             name=name,
             marker={
                 "color": base.CLASS_COLORS[name],
@@ -190,11 +215,6 @@ def _end(row: Row, now: datetime | None) -> datetime:
     if row.span.get("end") is not None:
         return max(start, _at(row.span["end"]))
     return max(start, now) if now is not None else start
-
-
-def _label(row: Row) -> str:
-    indent = "\u2002" * min(row.depth, 12)
-    return base.plain(indent + text.shortened(row.span.get("name"), LABEL_LENGTH - min(row.depth, 12)))
 
 
 def _hover(row: Row) -> str:

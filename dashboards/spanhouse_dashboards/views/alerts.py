@@ -80,6 +80,8 @@ def one_alert(alert: data.Json) -> None:
             observed = f"observed {_number(alert['value'])}, threshold {_number(alert['threshold'])}"
             st.caption(text.inert(observed), width="content")
             filters = {name: str(value) for name, value in (alert["labels"] or {}).items() if name in urls.RUN_FILTERS}
+            for name, value in sorted((alert["labels"] or {}).items()):
+                st.badge(f"{text.inert(name)}: {text.inert(value)}", color="gray")
             st.page_link(
                 urls.RUNS, label="Runs behind it", icon=":material/arrow_forward:", icon_position="right",
                 query_params=urls.runs(filters, since="24h"),

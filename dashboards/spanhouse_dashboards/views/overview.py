@@ -13,6 +13,7 @@ from spanhouse_dashboards.figures import tools as tool_figures
 from spanhouse_dashboards.figures import trend as trend_figures
 
 RUNNING_SHOWN = 10
+CHART_HEIGHT = 330
 NO_BAR = {"displayModeBar": False}
 TRENDS = {
     "completion_rate": "Completed",
@@ -49,14 +50,16 @@ def one_card(card: headline.Card, filters: dict[str, str], points: headline.Poin
             chart_data=headline.sparkline(trend, card.metric),
             chart_type="area",
         )
-        st.caption(text.inert(headline.evidence(point)))
         behind = {**filters, **dict(card.behind)}
         if card.metric == "runs_active":
             behind.pop("since", None)
         st.page_link(
-            urls.RUNS, label=card.link, icon=":material/arrow_forward:", icon_position="right",
+            urls.RUNS,
+            label=text.inert(headline.link_label(card, point)),
+            icon=":material/arrow_forward:",
+            icon_position="right",
             query_params=urls.runs(behind),
-        )  # fmt: skip
+        )
 
 
 def reasons(filters: dict[str, str]) -> None:
@@ -71,14 +74,15 @@ def reasons(filters: dict[str, str]) -> None:
             if not counts:
                 st.caption("No run ended in this window.")
                 return
-            event = st.plotly_chart(
-                stop_figures.stop_reasons(counts),
-                key="stop_reasons",
-                on_select="rerun",
-                selection_mode="points",
-                config=NO_BAR,
-                alt="Ended runs by stop reason; the table of runs is one click away",
-            )
+            with st.container(height=CHART_HEIGHT, border=False):
+                event = st.plotly_chart(
+                    stop_figures.stop_reasons(counts),
+                    key="stop_reasons",
+                    on_select="rerun",
+                    selection_mode="points",
+                    config=NO_BAR,
+                    alt="Ended runs by stop reason; the table of runs is one click away",
+                )
             clicked = event["selection"]["points"]
             if clicked:
                 reason = str(clicked[0]["customdata"][0])
@@ -90,19 +94,11 @@ def trends(filters: dict[str, str]) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader("Over time", width="content")
-            metric = st.selectbox(
-                "Metric",
-                list(TRENDS),
-                format_func=TRENDS.__getitem__,
-                key="trend",
-                bind="query-params",
-                label_visibility="collapsed",
-                width=220,
-            )
+            metric = filter_bar.labelled("trend", TRENDS, width=220)
         with st.skeleton(height=300):
             points = data.metrics((metric,), filters, step=filter_bar.step(filters))
             st.plotly_chart(
-                trend_figures.trend(headline.series(points, metric), label=TRENDS[metric], height=290),
+                trend_figures.trend(headline.series(points, metric), label=TRENDS[metric], height=CHART_HEIGHT - 34),
                 key="trend_figure",
                 config=NO_BAR,
                 alt=f"{TRENDS[metric]} over time",
@@ -198,6 +194,7 @@ def agents(filters: dict[str, str]) -> None:
                 selection_mode="single-cell",
                 alt="Headline numbers by agent",
                 column_config={
+                    "Agent": st.column_config.TextColumn(width=260),
                     "Completed": st.column_config.NumberColumn(format="percent"),
                     "Without a person": st.column_config.NumberColumn(format="percent"),
                     "Tool errors": st.column_config.NumberColumn(format="percent"),

@@ -12,6 +12,8 @@ from spanhouse_dashboards.figures.waterfall import visible, waterfall
 
 BODY_HEIGHT = 640
 RECENT = 15
+VIEWS = ["Tree", "Waterfall"]
+"""As the address says them, too: the binding writes an option as it is shown."""
 RENEW = "3s"
 NO_BAR = {"displayModeBar": False, "scrollZoom": False}
 
@@ -54,7 +56,7 @@ def body(run_id: str) -> None:
         left, right = st.columns([6, 5], gap="medium")
         with left:
             picked = trace(run, rows, selected, truncated=len(spans) >= data.MAX_SPANS)
-        with right, st.container(height=BODY_HEIGHT + 46, border=True), data.told():
+        with right, st.container(height=BODY_HEIGHT + 54, border=True), data.told():
             span_detail.show(data.span(run_id, selected), run["started_at"])
         if picked is not None and picked != selected:
             st.query_params["span_id"] = picked
@@ -74,17 +76,16 @@ def trace(run: data.Json, rows: list[tree.Row], selected: str, *, truncated: boo
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         view = st.segmented_control(
             "View",
-            ["tree", "waterfall"],
-            default="tree",
+            VIEWS,
+            default=VIEWS[0],
             required=True,
             key="view",
             bind="query-params",
             label_visibility="collapsed",
-            format_func=str.capitalize,
         )
         if truncated:
             st.badge(f"first {text.count(data.MAX_SPANS)} spans", icon=":material/content_cut:", color="orange")
-    if view == "waterfall":
+    if view == VIEWS[1]:
         return timeline(run, rows, selected)
     return span_tree(rows, selected=selected, key="span_tree", height=BODY_HEIGHT)
 

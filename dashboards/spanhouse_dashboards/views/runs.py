@@ -36,15 +36,7 @@ def chosen_filters() -> dict[str, str]:
             icon=":material/search:",
             label_visibility="collapsed",
         )
-        sort = st.selectbox(
-            "Order",
-            list(filter_bar.SORTS),
-            format_func=filter_bar.SORTS.__getitem__,
-            key="sort",
-            bind="query-params",
-            label_visibility="collapsed",
-            width=190,
-        )
+        sort = filter_bar.labelled("sort", filter_bar.SORTS, width=190)
     with st.grid(6, min_column_width=150):
         filters |= filter_bar.choices(MAIN_FILTERS)
     hidden_but_set = [name for name in MORE_FILTERS if st.query_params.get(name)]
