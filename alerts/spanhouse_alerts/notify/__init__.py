@@ -1,0 +1,1 @@
+"""How notices reach people: webhooks, apprise services, and the worker that delivers the outbox."""
