@@ -1,4 +1,4 @@
-"""Messages spread over numbered attributes: ``<prefix>.0.role``, ``<prefix>.0.content``, ``<prefix>.0.tool_calls.0.name``.
+"""Messages spread over numbered attributes: ``<prefix>.0.role``, ``<prefix>.0.tool_calls.0.name`` and so on.
 
 The numbers come from outside, so they order what is there and never size anything.
 """

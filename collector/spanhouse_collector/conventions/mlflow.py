@@ -1,4 +1,4 @@
-"""MLflow tracing: every value a JSON text, even a string, with the span's type, inputs, outputs and usage of its own."""
+"""MLflow tracing: every value a JSON text, even a string; type, inputs, outputs and usage in keys of its own."""
 
 from __future__ import annotations
 

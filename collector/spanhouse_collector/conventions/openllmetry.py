@@ -1,4 +1,4 @@
-"""OpenLLMetry (Traceloop): entities of a workflow beside GenAI names, tool arguments as a Python literal inside JSON."""
+"""OpenLLMetry (Traceloop): workflow entities beside GenAI names, tool arguments as a Python literal in JSON."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from spanhouse_collector.conventions.convention import (
 from spanhouse_collector.conventions.readers import arguments, count, name
 
 # Its packages share a namespace with OpenTelemetry's own, so they are known by name.
-_PACKAGES: Final = (
-    "agno alephalpha anthropic bedrock chromadb cohere crewai google_generativeai groq haystack lancedb langchain"
-    " llamaindex marqo mcp milvus mistralai ollama openai openai_agents pinecone qdrant replicate sagemaker together"
-    " transformers vertexai voyageai watsonx weaviate writer"
-).split()
+_PACKAGES: Final = """
+agno alephalpha anthropic bedrock chromadb cohere crewai google_generativeai groq haystack lancedb
+langchain llamaindex marqo mcp milvus mistralai ollama openai openai_agents pinecone qdrant
+replicate sagemaker together transformers vertexai voyageai watsonx weaviate writer
+""".split()  # noqa: SIM905 - reads better than a list a screen long
 
 _PROPERTIES: Final = "traceloop.association.properties."
 

@@ -133,7 +133,7 @@ OTEL_GENAI: Final = Convention(
                 "gen_ai.usage.prompt_tokens_details.cached_tokens",
                 "gen_ai.usage.input_cached_tokens",
             ),
-    count,
+            count,
         ),
         Source(
             "cache_write_tokens",
@@ -144,7 +144,7 @@ OTEL_GENAI: Final = Convention(
                 "gen_ai.usage.cache_write_input_tokens",
                 "gen_ai.usage.details.cache_write_tokens",
             ),
-    count,
+            count,
         ),
         Source(
             "reasoning_tokens",
@@ -154,7 +154,7 @@ OTEL_GENAI: Final = Convention(
                 "gen_ai.usage.details.reasoning_tokens",
                 "gen_ai.usage.completion_tokens_details.reasoning_tokens",
             ),
-    count,
+            count,
         ),
         Source("cost_usd", ("gen_ai.usage.cost",), cost),
         # Content

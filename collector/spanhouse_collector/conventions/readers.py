@@ -42,7 +42,9 @@ def text(value: Value) -> str | None:
 
 
 def name(value: Value) -> str | None:
-    """Return the text of an id or a name; one sent as a JSON string (``"\\"abc\\""``) without its quotes."""
+    """Return the text of an id or a name; one sent as a JSON string loses its quotes, one in a list its brackets."""
+    if isinstance(value, list) and len(value) == 1:
+        return name(value[0])
     found = text(value)
     if found is not None and found[0] == '"' and found[-1] == '"':
         inner = parsed(found)
@@ -52,7 +54,7 @@ def name(value: Value) -> str | None:
 
 
 def parsed(value: Value) -> Any:  # noqa: ANN401 - any JSON value
-    """Return what a JSON text holds, or the value itself where it is no JSON or nested too deeply to be written again."""
+    """Return what a JSON text holds, or the value itself where it is no JSON or too deep to be written again."""
     if isinstance(value, str):
         try:
             found = orjson.loads(value)

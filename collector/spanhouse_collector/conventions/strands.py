@@ -1,4 +1,4 @@
-"""AWS's strands-agents: GenAI names with content in span events, times in milliseconds, a status of its own on tools."""
+"""AWS's strands-agents: GenAI names, content in span events, times in milliseconds, a tool status of its own."""
 
 from __future__ import annotations
 

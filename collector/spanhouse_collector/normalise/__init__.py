@@ -64,7 +64,8 @@ def _traces(spans: pa.Table) -> pa.Table:
     touched = pa.table(
         {"tenant": spans["tenant"], "trace_id": spans["trace_id"], "start": spans["start"], "rooted": rooted}
     )
-    grouped = touched.group_by(["tenant", "trace_id"]).aggregate([("start", "min"), ("start", "max"), ("rooted", "any")])
+    figures = [("start", "min"), ("start", "max"), ("rooted", "any")]
+    grouped = touched.group_by(["tenant", "trace_id"]).aggregate(figures)
     return pa.table(
         [grouped[name] for name in ("tenant", "trace_id", "start_min", "start_max", "rooted_any")],
         names=TRACES_SCHEMA.names,

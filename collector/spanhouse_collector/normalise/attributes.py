@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from spanhouse_collector import wire
@@ -18,6 +18,11 @@ UNREADABLE: Final = "spanhouse.unreadable_attribute"
 MAX_TEXT: Final = 4_000_000
 """Characters of one attribute's text that are kept."""
 
+# Protobuf's tag of a length-delimited field 1 and of field 2, and the bit that says a varint goes on.
+_FIELD_1: Final = 0x0A
+_FIELD_2: Final = 0x12
+_MORE: Final = 0x80
+
 _MEMO_BYTES: Final = 160
 _MEMO_ENTRIES: Final = 100_000
 
@@ -26,7 +31,6 @@ class Attributes:
     """Reads raw attributes, with a bounded memory of those met.
 
     Attributes:
-        read: returns the entry of one raw attribute; never raises.
         cut: entries whose text was cut at ``MAX_TEXT`` since the list was last emptied.
     """
 
@@ -34,17 +38,13 @@ class Attributes:
         self._memo: dict[bytes, Entry] = {}
         self._keys: dict[bytes, str] = {}
         self.cut: list[Entry] = []
-        self.read: Callable[[bytes], Entry] = self._read
 
     def entries(self, raws: Iterable[bytes]) -> list[Entry]:
-        """Return the entries of a record's raw attributes, in their order."""
-        found, read = self._memo.get, self._read
-        return [found(raw) or read(raw) for raw in raws]
+        """Return the entries of a record's raw attributes, in their order; never raises."""
+        known, read = self._memo.get, self._read
+        return [known(raw) or read(raw) for raw in raws]
 
     def _read(self, raw: bytes) -> Entry:
-        known = self._memo.get(raw)
-        if known is not None:
-            return known
         entry = self._string(raw) or _any(raw)
         if len(entry[2]) > MAX_TEXT:
             text = entry[2][:MAX_TEXT]
@@ -62,10 +62,10 @@ class Attributes:
         # that never repeat (texts, ids) are what is left once the memo has the rest.
         try:
             at = 2 + raw[1]
-            if raw[0] != 0x0A or raw[1] > 0x7F or raw[at] != 0x12:
+            if raw[0] != _FIELD_1 or raw[1] >= _MORE or raw[at] != _FIELD_2:
                 return None
             size, start = _varint(raw, at + 1)
-            if start + size != len(raw) or raw[start] != 0x0A:
+            if start + size != len(raw) or raw[start] != _FIELD_1:
                 return None
             size, start = _varint(raw, start + 1)
             if start + size != len(raw):
@@ -82,7 +82,7 @@ class Attributes:
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:
     value = raw[at]
-    if value < 0x80:
+    if value < _MORE:
         return value, at + 1
     value &= 0x7F
     shift = 7
@@ -90,7 +90,7 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
         at += 1
         byte = raw[at]
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:
+        if byte < _MORE:
             return value, at + 1
         shift += 7
 

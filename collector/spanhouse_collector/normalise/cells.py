@@ -9,14 +9,13 @@ from typing import Any, Final
 from spanhouse.canonical import args_hash
 from spanhouse_collector import wire
 from spanhouse_collector.conventions.convention import AGENT, EMBEDDING, LLM, TOOL
-from spanhouse_collector.conventions.readers import as_text, json_text, parsed
-from spanhouse_collector.normalise import failures, models
-from spanhouse_collector.normalise.attributes import Attributes
+from spanhouse_collector.conventions.readers import as_text, parsed
+from spanhouse_collector.normalise import failures, usage
+from spanhouse_collector.normalise.attachments import events_json
 from spanhouse_collector.normalise.contexts import Context
 from spanhouse_collector.normalise.group import Event, Group
 from spanhouse_collector.normalise.payload import Payload
-from spanhouse_collector.normalise.times import rfc3339
-from spanhouse_collector.prices import PRICE_VERSION, Prices
+from spanhouse_collector.prices import Prices
 
 Cells = dict[str, list[Any]]
 
@@ -62,10 +61,10 @@ def of(
     _place(cells, group, contexts)
     _named(cells, group)
     _arguments(cells, group, payload)
-    _model(cells, group, prices)
+    usage.fill(cells, group, prices)
     _outcome(cells, group, events)
     if events:
-        cells["events"] = [_events(events[row]) if row in events else "" for row in range(rows)]
+        cells["events"] = [events_json(events[row]) if row in events else "" for row in range(rows)]
     return cells
 
 
@@ -73,11 +72,6 @@ def final(group: Group) -> list[bool]:
     """Return which spans of a group have ended; a pending record is sent when its span starts."""
     pending = group.column("pending")
     return [True] * len(group) if pending is None else [value is not True for value in pending]
-
-
-def links(group: Group, attributes: Attributes) -> list[str]:
-    """Return each span's links as a JSON array, "" for none."""
-    return [_links(span.links, attributes) if span.links else "" for span in group.spans]
 
 
 def _place(cells: Cells, group: Group, contexts: Sequence[Context]) -> None:
@@ -96,7 +90,8 @@ def _named(cells: Cells, group: Group) -> None:
         known = cells.get("agent") or [""] * len(group)
         whole = group.plan.span_names_agent
         cells["agent"] = [
-            agent or _agent_of(name) or (name if whole else "") for agent, name in zip(known, cells["name"], strict=True)
+            agent or _agent_of(name) or (name if whole else "")
+            for agent, name in zip(known, cells["name"], strict=True)
         ]
     if span_class == TOOL:
         tools = group.column("tool_name") or [None] * len(group)
@@ -147,69 +142,6 @@ def _hash_short(text: str) -> str:
     return _hash_of(text)
 
 
-def _model(cells: Cells, group: Group, prices: Prices) -> None:
-    rows = len(group)
-    tokens = {column: values for column in _TOKENS if (values := group.column(column)) is not None}
-    if "input_tokens" in tokens:
-        for part in ("cache_read_tokens", "cache_write_tokens"):
-            if part in tokens:
-                _guard(tokens)
-                break
-    if "output_tokens" in tokens and "reasoning_tokens" in tokens:
-        tokens["output_tokens"] = [
-            models.inclusive(part, whole)
-            for part, whole in zip(tokens["reasoning_tokens"], tokens["output_tokens"], strict=True)
-        ]
-    cells.update(tokens)
-    model = cells.get("response_model") or cells.get("request_model")
-    if model is not None and "request_model" in cells:
-        model = [said or asked for said, asked in zip(model, cells["request_model"], strict=True)]
-    if (providers := group.column("provider")) is not None or (model and group.plan.span_class in _PRICED):
-        cells["provider"] = [
-            models.provider(said or "", asked)
-            for said, asked in zip(providers or [""] * rows, model or [""] * rows, strict=True)
-        ]
-    _cost(cells, group, prices, model)
-
-
-def _guard(tokens: dict[str, list[Any]]) -> None:
-    rows = len(tokens["input_tokens"])
-    read = tokens.get("cache_read_tokens") or [None] * rows
-    written = tokens.get("cache_write_tokens") or [None] * rows
-    tokens["input_tokens"] = [
-        models.inclusive((r or 0) + (w or 0), whole)
-        for r, w, whole in zip(read, written, tokens["input_tokens"], strict=True)
-    ]
-
-
-def _cost(cells: Cells, group: Group, prices: Prices, model: list[str] | None) -> None:
-    rows = len(group)
-    reported = group.column("cost_usd")
-    costs: list[float | None] = reported or [None] * rows
-    sources = ["" if value is None else "reported" for value in costs]
-    versions = [value or "" for value in group.column("price_version") or [""] * rows]
-    used = "input_tokens" in cells or "output_tokens" in cells
-    if group.plan.span_class in _PRICED and model is not None and used:
-        none = [None] * rows
-        read, written = cells.get("cache_read_tokens", none), cells.get("cache_write_tokens", none)
-        asked, answered = cells.get("input_tokens", none), cells.get("output_tokens", none)
-        for row, span in enumerate(group.spans):
-            if costs[row] is None and model[row] and (asked[row] is not None or answered[row] is not None):
-                costs[row] = prices.cost(
-                    cells["provider"][row],
-                    model[row],
-                    input_tokens=asked[row] or 0,
-                    output_tokens=answered[row] or 0,
-                    cache_read_tokens=read[row] or 0,
-                    cache_write_tokens=written[row] or 0,
-                    start_ns=span.start_time_unix_nano,
-                )
-                if costs[row] is not None:
-                    sources[row], versions[row] = "computed", PRICE_VERSION
-    if any(sources):
-        cells["cost_usd"], cells["cost_source"], cells["price_version"] = costs, sources, versions
-
-
 def _outcome(cells: Cells, group: Group, events: Mapping[int, Sequence[Event]]) -> None:
     rows = len(group)
     codes = [span.status.code for span in group.spans]
@@ -240,36 +172,3 @@ def _exception(events: Sequence[Event]) -> tuple[str, str]:
             said = event.attributes
             return as_text(said.get("exception.type") or ""), as_text(said.get("exception.message") or "")
     return "", ""
-
-
-def _events(events: Sequence[Event]) -> str:
-    return json_text(
-        [
-            {
-                "name": event.name,
-                "time": rfc3339(event.time_ns),
-                "attributes": event.attributes,
-                "dropped_attributes": event.dropped,
-            }
-            for event in events
-        ]
-    )
-
-
-def _links(messages: Sequence[Any], attributes: Attributes) -> str:
-    found = []
-    for link in messages:
-        values: dict[str, Any] = {}
-        for key, value, _ in attributes.entries(link.attributes):
-            values.setdefault(key, value)
-        found.append(
-            {
-                "trace_id": link.trace_id.hex(),
-                "span_id": link.span_id.hex(),
-                "trace_state": wire.text(link.trace_state),
-                "flags": link.flags,
-                "attributes": values,
-                "dropped_attributes": link.dropped_attributes_count,
-            }
-        )
-    return json_text(found)

@@ -17,17 +17,21 @@ _SIGNS: Final[tuple[tuple[ErrorType, re.Pattern[str]], ...]] = tuple(
         (ErrorType.RATE_LIMIT, r"\b429\b|rate.?limit|too.?many.?requests|resource.?exhausted|throttl|quota"),
         (ErrorType.CONTENT_FILTER, r"content.?(filter|policy)|responsible.?ai|\bsafety\b|moderation|guardrail"),
         (ErrorType.TIMEOUT, r"\b(408|504)\b|time.?out|timed out|deadline.?exceeded"),
-        (ErrorType.AUTH, r"\b(401|403)\b|unauthori[sz]ed|unauthenticated|forbidden|permission.?denied|authenti|api.?key"),
+        (
+            ErrorType.AUTH,
+            r"\b(401|403)\b|unauthori[sz]ed|unauthenticated|forbidden|permission.?denied|authenti|api.?key",
+        ),
         (
             ErrorType.UNAVAILABLE,
-            r"\b(500|502|503|529)\b|unavailable|overloaded|connect|network|\bdns\b|refused|reset by peer|server.?error"
-            r"|internal.?error|broken.?pipe|\bdown\b",
+            r"\b(50[023]|529)\b|unavailable|overload|connect|network|refused|reset|server.?error|broken.?pipe|\bdown\b",
         ),
-        (ErrorType.MALFORMED, r"json.?decode|malformed|unexpected.?(token|model|end)|unparsable|pars(e|ing).?error|outputparser"),
+        (
+            ErrorType.MALFORMED,
+            r"json.?decode|malformed|unexpected.?(token|model|end)|unparsable|pars(e|ing).?error|outputparser",
+        ),
         (
             ErrorType.INVALID_INPUT,
-            r"\b(400|404|413|422)\b|invalid|validation|bad.?request|not.?found|missing|unprocessable"
-            r"|valueerror|typeerror|keyerror|indexerror|attributeerror",
+            r"\b(400|404|413|422)\b|invalid|validation|bad.?request|not.?found|missing|(value|type|key|index)error",
         ),
     )
 )

@@ -32,7 +32,8 @@ _TEXT_COLUMNS: Final = ("tool", "args_hash", "decision", "status")
 _JOINED: Final = frozenset({"request_id", "session_id", "user_id", "environment", "tenant"})
 _UINT8_MAX: Final = 255
 _UINT16_MAX: Final = 65_535
-_ID_LENGTHS: Final = {16: "trace_id", 8: "span_id"}
+_TRACE_ID: Final = 16
+_SPAN_ID: Final = 8
 
 
 class Logs:
@@ -90,8 +91,8 @@ def _audit(message: Any, entries: Sequence[Entry], context: Context, record: Raw
         "environment": name(said.get(own.ENVIRONMENT)) or context.environment,
         "request_id": name(said.get(own.REQUEST_ID)) or "",
         "run_id": run_id,
-        "trace_id": _id(message.trace_id, 16),
-        "span_id": _id(message.span_id, 8),
+        "trace_id": _id(message.trace_id, _TRACE_ID),
+        "span_id": _id(message.span_id, _SPAN_ID),
         "agent": name(said.get(own.AGENT_NAME)) or "",
         "agent_version": name(said.get(own.AGENT_VERSION)) or "",
         "step": count32(said.get(own.STEP)),
@@ -110,7 +111,7 @@ def _log(message: Any, entries: Sequence[Entry], context: Context, record: RawRe
         (message.time_unix_nano, message.observed_time_unix_nano, _stamp(said.get("event.timestamp"))),
         record.received_us,
     )
-    tenant = joined.get("tenant") or context.tenant
+    tenant = str(joined.get("tenant") or context.tenant)
     return {
         "tenant": tenant,
         "bucket": bucket,
@@ -118,8 +119,8 @@ def _log(message: Any, entries: Sequence[Entry], context: Context, record: RawRe
         "received_at": record.received_us,
         "version": times.version(final=True, received_us=record.received_us, collector=record.collector),
         "record_id": _record_id(message, context, tenant),
-        "trace_id": _id(message.trace_id, 16),
-        "span_id": _id(message.span_id, 8),
+        "trace_id": _id(message.trace_id, _TRACE_ID),
+        "span_id": _id(message.span_id, _SPAN_ID),
         "event_name": _event_name(wire.text(message.event_name), said.get("event.name"), body),
         "severity_number": message.severity_number if 0 <= message.severity_number <= _UINT8_MAX else 0,
         "severity_text": wire.text(message.severity_text),

@@ -71,7 +71,9 @@ class Payload:
         self.columns[column] = found
         for position, _ in feeds:
             entries = group.at(position)
-            if position not in self.moved and all(text is value for (_, _, text), value in zip(entries, found, strict=True)):
+            if position not in self.moved and all(
+                text is value for (_, _, text), value in zip(entries, found, strict=True)
+            ):
                 self.moved[position] = f"@{column}"
                 return
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from spanhouse_collector import wire
 from spanhouse_collector.normalise import cells, times
+from spanhouse_collector.normalise.attachments import links
 from spanhouse_collector.normalise.attributes import Attributes
 from spanhouse_collector.normalise.columns import Columns, Maps, taken
 from spanhouse_collector.normalise.contexts import Context, Contexts
@@ -93,7 +94,7 @@ class Spans:
             columns.put(name, base, values)
         for name, texts in payload.columns.items():
             columns.put(name, base, texts)
-        columns.put("links", base, cells.links(group, self._attributes))
+        columns.put("links", base, links(group, self._attributes))
         texts_by_key = group.texts()
         for position, reference in payload.moved.items():
             texts_by_key[position] = [reference] * len(group)
@@ -121,7 +122,9 @@ class Spans:
         columns.whole("is_final", pa.array(final))
         version = (final.astype(np.int64) << 60) | (received << 8) | collector
         columns.whole("version", pa.array(version.astype(np.uint64)))
-        columns.whole("span_kind", pa.array([_KINDS[s.kind] if 0 <= s.kind < len(_KINDS) else "" for s in spans], pa.string()))
+        columns.whole(
+            "span_kind", pa.array([_KINDS[s.kind] if 0 <= s.kind < len(_KINDS) else "" for s in spans], pa.string())
+        )
         columns.whole("trace_state", pa.array([wire.text(span.trace_state) for span in spans], pa.string()))
         columns.whole("flags", pa.array([span.flags for span in spans], pa.uint32()))
         columns.whole("dropped_attributes", pa.array([span.dropped_attributes_count for span in spans], pa.uint32()))
@@ -155,7 +158,7 @@ def _parent(raw: bytes) -> str:
 def _clamped(masks: dict[str, Any], groups: Sequence[Group], rows: int) -> pa.Array:
     marks: list[list[str]] = [[]] * rows
     for name, mask in masks.items():
-        for row in np.flatnonzero(mask):
+        for row in np.flatnonzero(mask).tolist():
             marks[row] = [*marks[row], name]
     base = 0
     for group in groups:
