@@ -67,6 +67,8 @@ def test_a_call_dearer_than_reserved_is_booked_as_it_was_and_ends_the_spending()
     assert ledger.report()["max_usd"]["used"] == pytest.approx(130e-9)
     with pytest.raises(BudgetRefused, match="max_usd"):
         ledger.reserve({StopCode.MAX_TOOL_CALLS: 1})
+    with pytest.raises(BudgetRefused, match="max_usd"):
+        ledger.check()
 
 
 def test_each_limit_warns_once_at_eighty_percent() -> None:
@@ -85,9 +87,11 @@ def test_time_is_up_at_the_limit_and_never_runs_back() -> None:
     ledger = ledger_for(Limits(max_seconds=2))
     ledger.elapsed(1_999)
     ledger.elapsed(5)
+    ledger.check()
     assert ledger.report()["max_seconds"] == {"limit": 2.0, "used": 1.999}
+    ledger.elapsed(2_000)
     with pytest.raises(BudgetRefused, match="max_seconds"):
-        ledger.elapsed(2_000)
+        ledger.check()
 
 
 def test_a_reservation_is_closed_once() -> None:

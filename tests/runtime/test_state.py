@@ -20,22 +20,22 @@ PATHS = {
 
 
 @pytest.mark.parametrize(("source", "target"), list(product(RunState, RunState)))
-def test_every_pair_of_states_is_either_legal_and_told_or_raises(source: RunState, target: RunState) -> None:
-    told: list[tuple[RunState, RunState]] = []
-    machine = StateMachine(lambda before, after: told.append((before, after)))
+def test_every_pair_of_states_is_either_made_or_raises_and_both_are_told(source: RunState, target: RunState) -> None:
+    told: list[tuple[RunState, RunState, bool, str]] = []
+    machine = StateMachine(lambda *change: told.append(change))
     for state in PATHS[source]:
         machine.to(state)
     told.clear()
     if target in TRANSITIONS[source]:
-        machine.to(target)
-        assert (machine.state, told) == (target, [(source, target)])
+        machine.to(target, "why")
+        assert (machine.state, told) == (target, [(source, target, True, "why")])
     elif target is source and TRANSITIONS[source] and source is not RunState.IDLE:
         machine.to(target)
         assert (machine.state, told) == (source, [])
     else:
         with pytest.raises(IllegalTransition, match=f"cannot go from {source} to {target}"):
             machine.to(target)
-        assert (machine.state, told) == (source, [])
+        assert (machine.state, told) == (source, [(source, target, False, "")])
 
 
 def test_the_final_states_are_final_and_every_other_can_fail() -> None:
