@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from spanhouse_analysis.job import FactsJob
 from starlette.responses import RedirectResponse
 
 from spanhouse_alerts.engine import AlertEngine
+from spanhouse_analysis.job import FactsJob
 from spanhouse_collector.pipeline import DEFAULT_SETTINGS, Pipeline
 from spanhouse_collector.receivers import otlp_router
 from spanhouse_server import token
@@ -65,7 +65,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             facts.touch,
             settings=replace(DEFAULT_SETTINGS, max_journal_bytes=settings.journal_limit),
         )
-        engine = AlertEngine(_rules_file(settings), store, state, clock=clock, base_url=settings.url)
+        engine = AlertEngine.over(store, state, _rules_file(settings), clock=clock, base_url=settings.url)
         return Parts(
             settings=settings,
             store=store,

@@ -54,11 +54,13 @@ def demo(rounds: int, history_days: int, **flags: str | None) -> None:
     \b
     Example:  spanhouse demo
     """
-    from spanhouse_server.demo import start_demo  # noqa: PLC0415 - the runtime is needed by the demo alone
+    from spanhouse_server.demo import Demo  # noqa: PLC0415 - the runtime is needed by the demo alone
 
     settings = load_settings(flags)
     with bind(settings) as listener:
-        serve(settings, listener, beside=start_demo(settings, rounds=rounds, history_days=history_days))
+        shown = Demo(settings, rounds=rounds, history_days=history_days)
+        serve(shown.settings, listener, beside=shown.start)
+        shown.stop()
 
 
 def load_settings(flags: dict[str, str | None]) -> Settings:
