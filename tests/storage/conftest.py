@@ -1,3 +1,4 @@
+# ruff: noqa: D103 - a test's name is the rule it proves
 from __future__ import annotations
 
 import socket

@@ -1,3 +1,4 @@
+# ruff: noqa: D103 - a test's name is the rule it proves
 """What every store must do, proved on the embedded engine and over ClickHouse's HTTP protocol alike."""
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ UNUSUAL = [
 def test_unusual_text_is_kept_and_found_exactly(store: Store, text: str) -> None:
     store.insert("spans", rows("spans", span("t1", "s1", output=text, attributes=[(text, text)])), "one")
     found = store.query(
-        "SELECT output, attributes FROM spans WHERE output = {text:String} AND attributes[{text:String}] = {text:String}"
+        "SELECT output, attributes FROM spans"
+        " WHERE output = {text:String} AND attributes[{text:String}] = {text:String}"
         " AND output IN {texts:Array(String)} AND (tenant, output) IN {pairs:Array(Tuple(String, String))}",
         {"text": text, "texts": ["other", text], "pairs": [("acme", text)]},
     )

@@ -1,3 +1,4 @@
+# ruff: noqa: D103 - a test's name is the rule it proves
 """What is special about a store in a directory: one owner, a private place, and a process that dies when it must."""
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def test_a_native_crash_ends_the_process(path: Path, number: signal.Signals, ope
     """The engine's own handlers would keep the process hanging; a store opened by a worker thread is no exception."""
     reopen = (
         "store.close(); holder = []; "
-        "worker = threading.Thread(target=lambda: holder.append(open_store(sys.argv[1]))); worker.start(); worker.join()"
+        "worker = threading.Thread(target=lambda: holder.append(open_store(sys.argv[1]))); "
+        "worker.start(); worker.join()"
     )
     with child(path, reopen if opening else "") as process:
         process.send_signal(number)
@@ -168,9 +170,7 @@ def test_the_engine_runs_within_the_caps_it_was_given(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("gigabytes", "cap_gigabytes"), [(1, 1), (4, 1.6), (16, 6.4), (256, 8)])
-def test_the_engine_takes_a_share_of_small_machines_and_a_bounded_one_of_large(
-    gigabytes: int, cap_gigabytes: float
-) -> None:
+def test_the_engine_takes_a_share_of_memory_up_to_a_cap(gigabytes: int, cap_gigabytes: float) -> None:
     assert embedded.memory_options(gigabytes << 30)["max_server_memory_usage"] == int(cap_gigabytes * (1 << 30))
 
 

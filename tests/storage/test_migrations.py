@@ -1,3 +1,4 @@
+# ruff: noqa: D103 - a test's name is the rule it proves
 """The schema is brought up once, in order, and never downwards."""
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ ARROW = {
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_the_arrow_schema_is_the_tables_own(store: Store, table: str) -> None:
     columns = store.query(
-        "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String} ORDER BY position",
+        "SELECT name, type FROM system.columns"
+        " WHERE database = currentDatabase() AND table = {table:String} ORDER BY position",
         {"table": table},
     ).to_pylist()
     described = []

@@ -1,4 +1,4 @@
-"""A ClickHouse server on loopback, as far as our client can tell: its HTTP protocol in front of an engine in this process."""
+"""A ClickHouse server on loopback, as far as our client can tell: its HTTP over an engine in this process."""
 
 from __future__ import annotations
 
@@ -41,11 +41,12 @@ class ClickHouseHttp:
     def __init__(self, path: Path, *, password: str = "secret") -> None:
         self.path = path
         self.password = password
+        self.authorization = "Basic " + base64.b64encode(f"default:{password}".encode()).decode()
         self.failures: list[tuple[int, int]] = []
         self.queries: list[str] = []
         # One handle stays open, as the engine ends with its last one.
         self._engine = chdb.connect(str(path))
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     def __enter__(self) -> Self:
@@ -77,7 +78,8 @@ class ClickHouseHttp:
                 handle.query(f"USE `{parameters['database']}`")
             for name, value in parameters.items():
                 if name not in _PROTOCOL and not name.startswith("param_"):
-                    handle.query(f"SET {name} = '{value}'")
+                    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+                    handle.query(f"SET {name} = '{escaped}'")
             bound = {
                 name.removeprefix("param_"): value for name, value in parameters.items() if name.startswith("param_")
             }
@@ -107,65 +109,64 @@ def _as_statement(query: str, body: bytes) -> Iterator[str]:
         yield f"{into} FROM INFILE '{file.name}' FORMAT {data_format}"
 
 
-def _handler(server: ClickHouseHttp) -> type[BaseHTTPRequestHandler]:
-    expected = "Basic " + base64.b64encode(f"default:{server.password}".encode()).decode()
+class _Handler(BaseHTTPRequestHandler):
+    """One connection; `owner` is the server it belongs to."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    protocol_version = "HTTP/1.1"
+    owner: ClickHouseHttp
 
-        def do_POST(self) -> None:
-            parameters = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
-            body = self._body()
-            kind = self.headers.get("Content-Type", "")
-            if kind.startswith("multipart/form-data"):
-                parameters.update(_form(kind, body))
-                body = b""
-            if self.headers.get("Authorization") != expected:
-                self._answer(403, b"Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)", code=516)
-            elif server.failures:
-                status, code = server.failures.pop(0)
-                self._answer(status, f"Code: {code}. DB::Exception: as the test asked".encode(), code=code)
-            else:
-                self._run(parameters, body)
+    def do_POST(self) -> None:
+        """Answer a request as ClickHouse does: parameters from the URL or form, the statement also from the body."""
+        parameters = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        body = self._body()
+        kind = self.headers.get("Content-Type", "")
+        if kind.startswith("multipart/form-data"):
+            parameters.update(_form(kind, body))
+            body = b""
+        if self.headers.get("Authorization") != self.owner.authorization:
+            self._answer(403, b"Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)", code=516)
+        elif self.owner.failures:
+            status, code = self.owner.failures.pop(0)
+            self._answer(status, f"Code: {code}. DB::Exception: as the test asked".encode(), code=code)
+        else:
+            self._run(parameters, body)
 
-        do_GET = do_POST
+    do_GET = do_POST  # noqa: N815 - the base class looks it up by this name
 
-        def log_message(self, *_: Any) -> None:
-            """Keep the tests' output clean."""
+    def log_message(self, *_: Any) -> None:
+        """Keep the tests' output clean."""
 
-        def _run(self, parameters: dict[str, str], body: bytes) -> None:
-            try:
-                answer = server.run(parameters, body)
-            except Exception as error:  # noqa: BLE001 - whatever the engine says goes to the client
-                text = str(error)
-                code = text.partition("Code: ")[2].partition(".")[0]
-                self._answer(500, text.encode(), code=int(code) if code.isdigit() else 1)
-            else:
-                self._answer(200, answer)
+    def _run(self, parameters: dict[str, str], body: bytes) -> None:
+        try:
+            answer = self.owner.run(parameters, body)
+        except Exception as error:  # noqa: BLE001 - whatever the engine says goes to the client
+            text = str(error)
+            code = text.partition("Code: ")[2].partition(".")[0]
+            self._answer(500, text.encode(), code=int(code) if code.isdigit() else 1)
+        else:
+            self._answer(200, answer)
 
-        def _body(self) -> bytes:
-            if self.headers.get("Transfer-Encoding") != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            chunks = []
-            while size := int(self.rfile.readline(), 16):
-                chunks.append(self.rfile.read(size))
-                self.rfile.readline()
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
             self.rfile.readline()
-            return b"".join(chunks)
+        self.rfile.readline()
+        return b"".join(chunks)
 
-        def _answer(self, status: int, body: bytes, *, code: int = 0) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("X-ClickHouse-Timezone", "UTC")
-            self.send_header("X-ClickHouse-Summary", "{}")
-            if code:
-                self.send_header("X-ClickHouse-Exception-Code", str(code))
-            elif body:
-                self.send_header("X-ClickHouse-Format", "TabSeparated")
-            self.end_headers()
-            self.wfile.write(body)
-
-    return Handler
+    def _answer(self, status: int, body: bytes, *, code: int = 0) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-ClickHouse-Timezone", "UTC")
+        self.send_header("X-ClickHouse-Summary", "{}")
+        if code:
+            self.send_header("X-ClickHouse-Exception-Code", str(code))
+        elif body:
+            self.send_header("X-ClickHouse-Format", "TabSeparated")
+        self.end_headers()
+        self.wfile.write(body)
 
 
 def _form(content_type: str, body: bytes) -> dict[str, str]:

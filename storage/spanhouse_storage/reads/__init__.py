@@ -20,11 +20,13 @@ from spanhouse_storage.reads.runs import (
     steps_of_runs,
 )
 from spanhouse_storage.reads.spans import (
+    COMPUTED_COLUMNS,
     CONTENT_COLUMNS,
     MATCHED_COLUMNS,
     PAYLOAD_COLUMNS,
     SLIM_COLUMNS,
     find_traces,
+    previews,
     span,
     spans_of_traces,
     spans_page,
@@ -33,6 +35,7 @@ from spanhouse_storage.reads.spans import (
 
 __all__ = [
     "AUDIT_COLUMNS",
+    "COMPUTED_COLUMNS",
     "CONTENT_COLUMNS",
     "LONE_CALL",
     "MATCHED_COLUMNS",
@@ -51,6 +54,7 @@ __all__ = [
     "facets",
     "find_traces",
     "list_runs",
+    "previews",
     "run_by_id",
     "runs_by_request",
     "runs_by_session",

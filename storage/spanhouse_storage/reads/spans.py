@@ -32,7 +32,6 @@ _REST = (
     "bucket",
     "scope_attributes",
     "trace_state",
-    "flags",
     "dropped_attributes",
     "dropped_events",
     "dropped_links",
@@ -43,6 +42,10 @@ SLIM_COLUMNS = tuple(name for name in SCHEMAS["spans"].names if name not in {*PA
 """Everything that run identity and facts are computed from."""
 
 CONTENT_COLUMNS = (*SLIM_COLUMNS, *PAYLOAD_COLUMNS)
+
+# The engine keeps the lengths of texts beside them, so this reads no text.
+COMPUTED_COLUMNS = {"has_output": "notEmpty(output) AS has_output"}
+"""Columns that `spans_of_traces` can add to the table's own: whether a span holds output text."""
 
 MATCHED_COLUMNS = {
     "request_id": "request_id",
@@ -66,15 +69,16 @@ def spans_of_traces(
 ) -> pa.Table:
     """Return the latest version of every span of the traces `(tenant, trace_id)`, in no order.
 
-    `columns` defaults to `SLIM_COLUMNS`. `since` and `until` (both inclusive) bound the spans' starts and make the
-    read cheap; spans whose own time is unusable are always included. No traces is an empty table with the columns.
+    `columns` defaults to `SLIM_COLUMNS` and `COMPUTED_COLUMNS`. `since` and `until` (both inclusive) bound the spans'
+    starts and make the read cheap; spans whose own time is unusable are always included. No traces is an empty table
+    with the columns.
 
     Raises:
         QueryError: a column is unknown, or is `bucket`, which is for the engine.
     """
-    chosen = _checked(columns or SLIM_COLUMNS)
+    chosen = _checked(columns or (*SLIM_COLUMNS, *COMPUTED_COLUMNS))
     bounds, parameters = _bucket_bounds(since, until)
-    statement = sql.compose(_PACKAGE, "spans_of_traces", columns=", ".join(chosen), bounds=bounds)
+    statement = sql.compose(_PACKAGE, "spans_of_traces", columns=_selected(chosen), bounds=bounds)
     distinct = list(dict.fromkeys(traces))
     tables = [
         store.query(statement, {**parameters, "traces": distinct[first : first + _TRACES_A_QUERY]})
@@ -87,8 +91,8 @@ def spans_page(
     store: Store,
     tenant: str,
     trace_id: str,
-    *,
     span_ids: Sequence[str] | None = None,
+    *,
     content: bool = False,
     cursor: str | None = None,
     limit: int = 1_000,
@@ -124,6 +128,21 @@ def spans_page(
 def span(store: Store, tenant: str, trace_id: str, span_id: str) -> pa.Table:
     """Return the span's latest version with its content: one row, or none where it is not stored."""
     return spans_page(store, tenant, trace_id, span_ids=[span_id], content=True, limit=1).rows
+
+
+def previews(store: Store, spans: Sequence[tuple[str, str, str]], *, characters: int = 500) -> pa.Table:
+    """Return the beginnings of what the spans `(tenant, trace_id, span_id)` took and gave, in no order.
+
+    Columns: `tenant, trace_id, span_id, input, output`, each text cut after that many characters; spans that are not
+    stored are left out.
+    """
+    statement = sql.load(_PACKAGE, "previews")
+    distinct = list(dict.fromkeys(spans))
+    tables = [
+        store.query(statement, {"spans": distinct[first : first + _TRACES_A_QUERY], "characters": characters})
+        for first in range(0, len(distinct), _TRACES_A_QUERY)
+    ]
+    return pa.concat_tables(tables) if tables else _empty(("tenant", "trace_id", "span_id", "input", "output"))
 
 
 def find_traces(
@@ -180,15 +199,23 @@ def _bucket_bounds(since: datetime | None, until: datetime | None) -> tuple[str,
 
 def _checked(columns: Sequence[str]) -> Sequence[str]:
     # ClickHouse hands a DateTime to Arrow as a bare integer; nothing outside the engine needs the bucket.
-    unknown = [name for name in columns if name not in SCHEMAS["spans"].names or name == "bucket"]
+    known = {*SCHEMAS["spans"].names, *COMPUTED_COLUMNS} - {"bucket"}
+    unknown = [name for name in columns if name not in known]
     if unknown:
         msg = f"spans cannot be read by {unknown}: the columns are {', '.join(CONTENT_COLUMNS)}"
         raise QueryError(msg)
     return columns
 
 
+def _selected(columns: Sequence[str]) -> str:
+    return ", ".join(COMPUTED_COLUMNS.get(name, name) for name in columns)
+
+
 def _empty(columns: Sequence[str]) -> pa.Table:
-    return pa.schema([SCHEMAS["spans"].field(name) for name in columns]).empty_table()
+    fields = [
+        pa.field(name, pa.bool_()) if name in COMPUTED_COLUMNS else SCHEMAS["spans"].field(name) for name in columns
+    ]
+    return pa.schema(fields).empty_table()
 
 
 _NO_TRACES = pa.schema(

@@ -3,7 +3,7 @@ SELECT
     trace_id,
     min(start) AS first_start,
     max(start) AS last_start,
-    max(is_final AND (parent_span_id = '' OR run_hint != '' AND span_class IN ('agent', 'workflow'))) AS rooted
+    max(is_final AND (parent_span_id = '' OR stop_reason != '' OR isNotNull(spans_expected))) AS rooted
 FROM spans
 WHERE received_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
 GROUP BY tenant, trace_id
