@@ -50,12 +50,14 @@ class Content:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever an agent hands over
+    if value is None or isinstance(value, str | int | float):
+        return value
     # Models of pydantic and dataclass-like objects say more as their fields than as their repr.
     dump = getattr(value, "model_dump", None)
     if callable(dump) and not isinstance(value, type):
         return dump(mode="json")
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [_plain(item) for item in value]
     return value

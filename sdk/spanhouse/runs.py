@@ -115,6 +115,7 @@ class Run:
         self.run_id = self._shared.run_id
         self._is_root = outer is None
         self._attributes = self._identity()
+        self._common = {key: value for key, value in self._attributes.items() if key in _COMMON_EVENT_KEYS}
         self._content = Content(self._span, captured=telemetry is not None and telemetry.settings.capture_content)
         self._describe()
         self._token: Token[Context] = otel_context.attach(with_run(self, trace.set_span_in_context(self._span)))
@@ -188,9 +189,7 @@ class Run:
 
     def event(self, name: str, /, **fields: Any) -> int:  # noqa: ANN401 - an event's own fields
         """Write one audit event and return its number in the run; see ``spanhouse.audit`` for names and fields."""
-        common: dict[str, str | int] = {
-            key: value for key, value in self._attributes.items() if key in _COMMON_EVENT_KEYS
-        }
+        common: dict[str, str | int] = {**self._common}
         step = self._shared.step
         if step is not None:
             common[keys.STEP] = step[0]
@@ -199,14 +198,14 @@ class Run:
     def mark(self, span: Span) -> None:
         """Put the run's identity on a span that starts inside it, and count it. Called by the span processor."""
         said = span.attributes or {}
-        for key, value in self._attributes.items():
-            # A span may name an agent or user of its own; whose run and data it is, it may not.
-            if key in _FIXED or key not in said:
-                span.set_attribute(key, value)
+        # A span may name an agent or user of its own; whose run and data it is, it may not.
+        marks: dict[str, AttributeValue] = {
+            key: value for key, value in self._attributes.items() if key in _FIXED or key not in said
+        }
         step = self._shared.step
         if step is not None and keys.STEP not in said:
-            span.set_attribute(keys.STEP, step[0])
-            span.set_attribute(keys.STEP_KIND, step[1])
+            marks[keys.STEP], marks[keys.STEP_KIND] = step
+        span.set_attributes(marks)
         if span.get_span_context().trace_flags.sampled:
             with self._shared.lock:
                 self._shared.spans += 1
