@@ -25,6 +25,7 @@ _MORE: Final = 0x80
 
 _MEMO_BYTES: Final = 160
 _MEMO_ENTRIES: Final = 100_000
+_MAX_KEYS: Final = 20_000
 
 
 class Attributes:
@@ -53,7 +54,6 @@ class Attributes:
         if len(raw) <= _MEMO_BYTES:
             if len(self._memo) >= _MEMO_ENTRIES:
                 self._memo.clear()
-                self._keys.clear()
             self._memo[raw] = entry
         return entry
 
@@ -73,6 +73,8 @@ class Attributes:
             key_bytes = raw[2:at]
             key = self._keys.get(key_bytes)
             if key is None:
+                if len(self._keys) >= _MAX_KEYS:
+                    self._keys.clear()
                 key = self._keys[key_bytes] = key_bytes.decode()
             value = raw[start:].decode()
         except (IndexError, UnicodeDecodeError):

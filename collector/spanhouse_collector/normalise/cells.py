@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from spanhouse.canonical import args_hash
 from spanhouse_collector import wire
-from spanhouse_collector.conventions.convention import AGENT, EMBEDDING, LLM, TOOL
+from spanhouse_collector.conventions.convention import AGENT, TOOL
 from spanhouse_collector.conventions.readers import as_text, parsed
 from spanhouse_collector.normalise import failures, usage
 from spanhouse_collector.normalise.attachments import events_json
 from spanhouse_collector.normalise.contexts import Context
-from spanhouse_collector.normalise.group import Event, Group
+from spanhouse_collector.normalise.group import Cells, Event, Group
 from spanhouse_collector.normalise.payload import Payload
 from spanhouse_collector.prices import Prices
-
-Cells = dict[str, list[Any]]
 
 _STATUS: Final = {0: "unset", 1: "ok", 2: "error"}
 _PLAIN: Final = (
@@ -27,8 +25,6 @@ _PLAIN: Final = (
 )
 _FLAGS: Final = ("polling", "replayed", "streaming", "escalated")
 _NULLABLE: Final = ("step", "attempt", "ttft_ms", "resumes", "steps", "spans_expected")
-_TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
-_PRICED: Final = frozenset({LLM, EMBEDDING})
 _SHORT: Final = 2_000
 _AGENT_PREFIX: Final = "invoke_agent "
 _AGENT_SUFFIXES: Final = ("._execute_core", ".run")
@@ -137,7 +133,7 @@ def _hash_of(text: str) -> str:
         return args_hash([text])
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def _hash_short(text: str) -> str:
     return _hash_of(text)
 

@@ -9,7 +9,8 @@ from spanhouse import attributes as own
 from spanhouse_collector import wire
 from spanhouse_collector.normalise.attributes import Attributes, Entry
 
-_MAX_CONTEXTS: Final = 10_000
+_MAX_CONTEXTS: Final = 5_000
+_LONG: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,11 @@ class Contexts:
         key = (resource.SerializeToString(deterministic=True), scope.SerializeToString(deterministic=True), tenant)
         found = self._memo.get(key)
         if found is None:
-            if len(self._memo) >= _MAX_CONTEXTS:
-                self._memo.clear()
-            found = self._memo[key] = self._read(resource, scope, tenant)
+            found = self._read(resource, scope, tenant)
+            if len(key[0]) + len(key[1]) <= _LONG:
+                if len(self._memo) >= _MAX_CONTEXTS:
+                    self._memo.clear()
+                self._memo[key] = found
         return found
 
     def _read(self, resource: Any, scope: Any, tenant: str) -> Context:  # noqa: ANN401 - wire messages

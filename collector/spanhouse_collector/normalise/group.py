@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from spanhouse_collector import wire
 from spanhouse_collector.conventions.readers import Reader, count, name, text
@@ -11,7 +11,10 @@ from spanhouse_collector.normalise.attributes import Attributes, Entry
 from spanhouse_collector.normalise.plan import Feed, Plan
 from spanhouse_collector.wire import Value
 
-_UINT64_MAX = 2**64 - 1
+Cells: TypeAlias = dict[str, list[Any]]
+"""Column -> values of a group's rows."""
+
+_UINT64_MAX: Final = 2**64 - 1
 
 
 class Event:

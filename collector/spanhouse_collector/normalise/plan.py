@@ -14,8 +14,9 @@ from spanhouse_collector.normalise.attributes import Entry
 Feed: TypeAlias = tuple[int, Reader]
 """Position among the span's attributes, and how to read the value there."""
 
-_MAX_SHAPES: Final = 20_000
-_MAX_VERDICTS: Final = 2_000
+_MAX_SHAPES: Final = 2_000
+_MAX_VERDICTS: Final = 200
+_LONG: Final = 200
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,13 +66,15 @@ class Shape:
         evidence = (name if self._named else b"", *[entries[at][2] for at in self._telling])
         plan = self._verdicts.get(evidence)
         if plan is None:
-            if len(self._verdicts) >= _MAX_VERDICTS:
-                self._verdicts.clear()
             span_class = self._classify(name.decode("utf-8", "replace"), entries)
             plan = self._plans.get(span_class)
             if plan is None:
                 plan = self._plans[span_class] = self._compile(span_class)
-            self._verdicts[evidence] = plan
+            # Long values are never the words the rules look for; remembering them would only cost memory.
+            if all(len(part) <= _LONG for part in evidence):
+                if len(self._verdicts) >= _MAX_VERDICTS:
+                    self._verdicts.clear()
+                self._verdicts[evidence] = plan
         return plan
 
     def _classify(self, name: str, entries: Sequence[Entry]) -> str:

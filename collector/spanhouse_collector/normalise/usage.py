@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from spanhouse_collector.conventions.convention import EMBEDDING, LLM
 from spanhouse_collector.normalise import models
-from spanhouse_collector.normalise.group import Group
+from spanhouse_collector.normalise.group import Cells, Group
 from spanhouse_collector.prices import PRICE_VERSION, Prices
 
 _TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
