@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,19 @@ def test_bad_lines_are_named_and_their_neighbours_read(tmp_path: Path, *, packed
     assert "list" in bad[4]
     assert "run_id" in bad[5]
     assert "messages" in bad[6]
+
+
+def test_a_file_that_breaks_off_is_read_up_to_there(tmp_path: Path) -> None:
+    """A truncated download loses its tail, not its head."""
+    whole = gzip.compress(
+        b"".join(b'{"run_id": "%d-%s"}\n' % (n, random.Random(n).randbytes(40).hex().encode()) for n in range(200))
+    )
+    path = tmp_path / "runs.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    read = list(lines.read(path))
+    assert sum(isinstance(line, RunLine) for line in read) > 20
+    assert isinstance(read[-1], BadLine)
+    assert "breaks off" in read[-1].reason or "not JSON" in read[-1].reason
 
 
 def test_the_same_line_gives_the_same_spans() -> None:

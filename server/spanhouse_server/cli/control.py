@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from typing import Any
 
 import click
 
@@ -33,7 +34,7 @@ def _decide(action: Action, doc: str, example: str) -> click.Command:
     )
     @base.url_option
     @base.json_option
-    def command(url: str, data: str | None, *, as_json: bool, **decision: object) -> None:
+    def command(url: str, data: str | None, *, as_json: bool, **decision: Any) -> None:  # noqa: ANN401 - click's options
         flag = base.call(
             lambda: base.client(url, operator=True, data=data).set_control(action=action.value, **decision)
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from spanhouse.client import Client
 from spanhouse.errors import ServerError
@@ -42,15 +42,13 @@ def import_(files: tuple[Path, ...], url: str, tenant: str, environment: str, *,
         for path in files:
             task = progress.add_task(f"{path.name}: reading", total=None)
 
-            def told(report: Report, line: int, *, name: str = path.name, task_id: object = task) -> None:
-                progress.update(
-                    task_id,
-                    description=f"{name}: line {line:,}, {report.runs:,} runs, {report.spans:,} spans acknowledged",
-                )  # type: ignore[arg-type] # rich's TaskID
+            def told(report: Report, line: int, *, name: str = path.name, task: TaskID = task) -> None:
+                done = f"{name}: line {line:,}, {report.runs:,} runs, {report.spans:,} spans acknowledged"
+                progress.update(task, description=done)
 
             try:
                 reports[path.name] = import_file(path, api, tenant=tenant, environment=environment, on_progress=told)
-            except (OSError, EOFError) as error:
+            except OSError as error:
                 base.fail(f"{path} cannot be read: {error}")
             except ServerError as error:
                 base.fail(f"{path}: {error}")

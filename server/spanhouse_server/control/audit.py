@@ -19,7 +19,7 @@ DEFAULT_TENANT = "default"
 def record_of(flag: Flag) -> RawRecord:
     """Return a control decision's log record: event ``kill`` for a stop, else ``override``; stream ``control``."""
     tenant = flag.tenant or DEFAULT_TENANT
-    attributes = {keys.TENANT: tenant, keys.AUDIT_VERSION: 1, keys.AUDIT_SEQ: flag.id}
+    attributes: dict[str, str | int] = {keys.TENANT: tenant, keys.AUDIT_VERSION: 1, keys.AUDIT_SEQ: flag.id}
     log_record = LogRecord(
         time_unix_nano=int(flag.created_at.timestamp() * 1e9),
         event_name="kill" if flag.action == Action.STOP else "override",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from spanhouse_alerts.engine import DEFAULT_RULES
+from spanhouse_alerts.check import DEFAULT_RULES
 
 BUDGET_USD = 0.20
 """What a tenant may spend a day on the demo's agents; the live agents of acme spend more in one round."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import io
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,22 @@ class RunLine:
 def read(path: Path) -> Iterator[RunLine | BadLine]:
     """Yield every line that is not blank, as a run or as what is wrong with it.
 
+    A gzip stream that breaks off is a bad line at the place where it does; what stands before it is read.
+
     Raises:
-        OSError: the file cannot be read, or its gzip stream is broken; lines before the break have been yielded.
+        OSError: the file cannot be opened.
     """
     with path.open("rb") as raw:
-        packed = raw.read(2) == GZIP_MAGIC
+        packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
         raw.seek(0)
-        stream = gzip.GzipFile(fileobj=raw) if packed else raw
-        with io.BufferedReader(stream) as lines:  # type: ignore[type-var] - both are binary streams
-            for number, line in enumerate(lines, 1):
+        stream: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw
+        number = 0
+        try:
+            for number, line in enumerate(stream, 1):
                 if line.strip():
                     yield parse(number, line)
+        except (EOFError, OSError, zlib.error) as error:
+            yield BadLine(number + 1, f"the compressed stream breaks off here: {error}")
 
 
 def parse(number: int, line: bytes) -> RunLine | BadLine:

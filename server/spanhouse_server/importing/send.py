@@ -10,12 +10,16 @@ from pathlib import Path
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanhouse.client import Client
+from spanhouse.errors import ServerError
 from spanhouse_server.importing import lines
 from spanhouse_server.importing.lines import BadLine
 from spanhouse_server.importing.runs import spans_of
 from spanhouse_server.importing.spans import request_of
 
 BATCH_BYTES = 2 * 2**20
+ATTEMPTS = 8
+COME_BACK_LATER = frozenset({429, 502, 503, 504})
+"""The statuses that OTLP lets a sender repeat a request for."""
 RESOURCE = {"service.name": "spanhouse-import"}
 
 
@@ -53,13 +57,25 @@ def import_file(
     report = Report()
     for batch, runs, last in _batches(_spans(path, report, tenant, environment)):
         body = request_of(batch, RESOURCE).SerializeToString()
-        rejected, message = client.post_otlp("traces", body)
+        rejected, message = _post(client, body)
         report.runs += runs
         report.spans += len(batch) - rejected
         if rejected:
             report.rejected.append(f"{rejected} spans before line {last}: {message}")
         on_progress(report, last)
     return report
+
+
+def _post(client: Client, body: bytes) -> tuple[int, str]:
+    """Send a batch, again while the server asks to come back later; sending twice stores once."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return client.post_otlp("traces", body)
+        except ServerError as error:
+            if error.status not in COME_BACK_LATER or attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(min(2.0**attempt * 0.25, 10.0))
+    raise AssertionError  # the last attempt returned or raised
 
 
 def _spans(path: Path, report: Report, tenant: str, environment: str) -> Iterator[tuple[int, list[Span]]]:
