@@ -1,1 +1,49 @@
-"""The thin agent runtime: a step loop with limits, budgets, policy, a loop guard and an operator's stop."""
+"""The thin agent runtime: a step loop with limits, budgets, policy, a loop guard and an operator's stop.
+
+    from spanhouse_runtime import Agent, Limits, Price, tool
+
+    tools = [lookup_order, tool(refund, once=True)]
+    agent = Agent("support-agent", model, tools, limits=Limits(max_usd=0.5), price=Price(input=0.15, output=0.6))
+    result = agent.run("Refund order A-1042", request_id="req-1", tenant="acme")
+    print(result.stop_reason, result.output)
+
+Recording needs ``spanhouse.init``; without it the runtime works the same and records nothing.
+"""
+
+from spanhouse_runtime.agent import Agent
+from spanhouse_runtime.control import Control
+from spanhouse_runtime.idempotency import MemoryIdempotencyStore
+from spanhouse_runtime.idempotency_sqlite import SqliteIdempotencyStore
+from spanhouse_runtime.limits import Limits
+from spanhouse_runtime.model import Message, Model, ModelRequest, ModelResponse, ToolCall, Usage
+from spanhouse_runtime.money import Price
+from spanhouse_runtime.policy import Condition, Decision, Policy, Rule
+from spanhouse_runtime.policy_file import load_policy
+from spanhouse_runtime.result import RunResult
+from spanhouse_runtime.scripted import ScriptedModel
+from spanhouse_runtime.tools import Tool, ToolFailure, tool
+
+__all__ = [
+    "Agent",
+    "Condition",
+    "Control",
+    "Decision",
+    "Limits",
+    "MemoryIdempotencyStore",
+    "Message",
+    "Model",
+    "ModelRequest",
+    "ModelResponse",
+    "Policy",
+    "Price",
+    "Rule",
+    "RunResult",
+    "ScriptedModel",
+    "SqliteIdempotencyStore",
+    "Tool",
+    "ToolCall",
+    "ToolFailure",
+    "Usage",
+    "load_policy",
+    "tool",
+]

@@ -32,6 +32,8 @@ _CYCLE_NOTE = (
 def answer_call(session: Session, call: ToolCall) -> str:
     """Return the answer to a tool call as text for the model: the result, or ``{"error": {"type", "message"}}``.
 
+    Where the call completes a loop the text is ``{"result": <the answer>, "note": <a warning>}``.
+
     Raises:
         RunStopped: an operator, a policy, a loop, a limit, or the tool itself ended the run.
     """

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import inspect
 import json
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,10 +97,13 @@ def tool(
     """Return a function as a tool; its name and the first paragraph of its docstring describe it to the model.
 
     Raises:
-        ConfigurationError: a parameter has no name to call it by, or a type without a JSON schema.
+        ConfigurationError: it is no function or method, or a parameter has no name to call it by or a type without a
+            JSON schema.
     """
-    # A function that makes its own span already is taken bare: the runtime makes the span.
-    bare = inspect.unwrap(function)
+    bare = _bare(function)
+    if not inspect.isfunction(bare) and not inspect.ismethod(bare):
+        msg = f"a tool must be a function or a method, not {bare!r}: wrap it in a function with named parameters"
+        raise ConfigurationError(msg)
     description = (inspect.getdoc(bare) or "").split("\n\n")[0].replace("\n", " ")
     return Tool(
         name=name or bare.__name__,
@@ -166,6 +170,14 @@ class Toolbox:
             raise InvalidCall(msg) from None
         values = {field.name: getattr(checked, field.name) for field in dataclasses.fields(checked)}
         return CheckedCall(found, call.id, found.arguments.dump_python(checked, mode="json"), values)
+
+
+def _bare(function: Function) -> Function:
+    # What makes a span of its own is taken from under its decorator: the runtime makes the span.
+    if inspect.ismethod(function):
+        return types.MethodType(inspect.unwrap(function.__func__), function.__self__)
+    bare: Function = inspect.unwrap(function)
+    return bare
 
 
 def _plain(error: Any) -> str:  # noqa: ANN401 - pydantic's error details

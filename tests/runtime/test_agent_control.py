@@ -11,7 +11,7 @@ from tests.support.agents import Flags, calls, named, recorded, says
 from tests.support.otlp_sink import OtlpSink
 
 from spanhouse.context import current_run
-from spanhouse.control import Flag
+from spanhouse.control import ControlPoller, Flag
 from spanhouse_runtime.agent import Agent
 from spanhouse_runtime.control import Control
 from spanhouse_runtime.model import ModelRequest, ModelResponse
@@ -124,6 +124,37 @@ def test_a_paused_run_can_still_be_stopped() -> None:
     result = run(view)
     stop.join()
     assert (str(result.stop_reason), result.steps) == ("operator_kill", 0)
+
+
+class Server:
+    """The far end of a poller: answers at once, with the flags as they are."""
+
+    def __init__(self) -> None:
+        self.flags: list[dict[str, Any]] = []
+        self.asked = threading.Event()
+
+    def control(self, since: str | None = None, wait: float | None = None) -> dict[str, Any]:  # noqa: ARG002
+        """Return the flags."""
+        self.asked.wait(0.02)
+        return {"etag": str(len(self.flags)), "flags": list(self.flags)}
+
+
+def test_a_flag_set_on_the_server_stops_a_run_under_way() -> None:
+    server, release = Server(), threading.Event()
+
+    def wait() -> None:
+        run = current_run()
+        assert run is not None
+        server.flags.append({"id": "f", "action": "stop", "scope": "run", "target": run.run_id, "by": "maria"})
+        release.wait(60)
+
+    with ControlPoller(server) as poller:
+        agent = Agent("worker", ScriptedModel([calls("wait")]), [wait], control=Control(poller, required=True))
+        assert poller.wait_for_first(60)
+        result = agent.run("Work")
+    release.set()
+    assert str(result.stop_reason) == "operator_kill"
+    assert "by maria: no reason given" in result.output
 
 
 @pytest.mark.parametrize(

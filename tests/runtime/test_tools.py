@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+import spanhouse as sh
 from spanhouse.errors import ConfigurationError
 from spanhouse_runtime.model import ToolCall
 from spanhouse_runtime.tools import InvalidCall, Tool, Toolbox, tool
@@ -94,6 +95,35 @@ def test_a_function_that_traces_itself_is_taken_bare() -> None:
         return ship(*args, **kwargs)
 
     assert tool(traced).function is ship
+
+
+class Shop:
+    """A tool may be a method."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @sh.tool
+    def open(self, hour: int = 9) -> str:
+        """Open the shop."""
+        return f"{self.name} opens at {hour}"
+
+
+def test_a_method_keeps_its_object_and_loses_its_decorator() -> None:
+    made = tool(Shop("Acme").open)
+    assert (made.name, made.description, list(made.definition.parameters["properties"])) == (
+        "open",
+        "Open the shop.",
+        ["hour"],
+    )
+    assert made.function(hour=10) == "Acme opens at 10"
+    assert not hasattr(made.function, "__wrapped__")
+
+
+@pytest.mark.parametrize("given", [functools.partial(ship, order_id="A"), print, Shop])
+def test_what_is_no_function_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="must be a function or a method"):
+        tool(given)
 
 
 def test_names_are_unique() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spanhouse_runtime.agent import Agent
-from spanhouse_runtime.demo.scenario import CLAUDE_SONNET, GPT_4O, GPT_4O_MINI, Case, Scenario, Stage
+from spanhouse_runtime.demo.scenario import CLAUDE_OPUS, GPT_4O, GPT_4O_MINI, Case, Scenario, Stage
 from spanhouse_runtime.demo.script import Line, scripted
 from spanhouse_runtime.limits import Limits
 from spanhouse_runtime.tools import Function
@@ -50,12 +50,12 @@ def _max_usd(stage: Stage) -> Case:
 
     agent = Agent(
         "research-agent",
-        scripted(stage, CLAUDE_SONNET, line, cached=False),
+        scripted(stage, CLAUDE_OPUS, line, cached=False),
         [_search_tool(stage)],
-        limits=Limits(max_usd=0.07, max_output_tokens=400),
+        limits=Limits(max_usd=0.35, max_output_tokens=400),
         instructions="You are a research analyst. Search until you can name three sources for every claim.",
         version="0.9.2",
-        price=CLAUDE_SONNET[2],
+        price=CLAUDE_OPUS[2],
     )
     return Case(agent, "Compare what a heat pump costs a family in Germany and in France, with sources.")
 

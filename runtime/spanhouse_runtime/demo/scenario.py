@@ -14,7 +14,7 @@ from spanhouse_runtime.money import Price
 
 GPT_4O_MINI: Final = ("gpt-4o-mini", "openai", Price(input=0.15, output=0.60, cached_input=0.075))
 GPT_4O: Final = ("gpt-4o", "openai", Price(input=2.50, output=10.00, cached_input=1.25))
-CLAUDE_SONNET: Final = ("claude-sonnet-4", "anthropic", Price(input=3.00, output=15.00, cached_input=0.30))
+CLAUDE_OPUS: Final = ("claude-opus-4", "anthropic", Price(input=15.00, output=75.00, cached_input=1.50))
 
 
 @dataclass(frozen=True, slots=True)
