@@ -14,9 +14,22 @@ def canonical_json(value: Any) -> str:  # noqa: ANN401 - any JSON-like value
     """Return the one JSON text for a value: sorted keys, NFC strings, whole floats as integers, no spaces.
 
     Values JSON has no form for (sets, dataclasses, exceptions) are written as their ``repr``; NaN and the infinities as
-    the strings "NaN", "Infinity", "-Infinity", so that hashing never fails on an argument.
+    the strings "NaN", "Infinity", "-Infinity"; a value that holds itself or is nested beyond what Python can
+    walk as its ``repr`` too. So hashing never fails on an argument.
     """
-    return json.dumps(_plain(value), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    try:
+        plain = _plain(value)
+        return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except RecursionError:
+        return json.dumps(shown(value), ensure_ascii=False)
+
+
+def shown(value: object) -> str:
+    """Return the ``repr`` of any object, or what stands for one that cannot even show itself."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - the object is the agent's, and recording it must not end the agent
+        return f"<{type(value).__name__} without a repr>"
 
 
 def args_hash(arguments: Any) -> str:  # noqa: ANN401 - any JSON-like value
@@ -47,7 +60,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401, PLR0911 - one branch a kind of v
             return "Infinity" if value > 0 else "-Infinity"
         return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):
-        return {str(_plain(str(k))): _plain(v) for k, v in value.items()}
+        return {str(_plain(k if isinstance(k, str) else shown(k))): _plain(v) for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [_plain(v) for v in value]
-    return repr(value)
+    return shown(value)

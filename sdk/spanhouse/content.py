@@ -9,6 +9,7 @@ from typing import Any
 from opentelemetry.trace import Span
 
 from spanhouse import attributes as keys
+from spanhouse.canonical import shown
 from spanhouse.redaction import redact
 
 
@@ -17,10 +18,9 @@ def as_text(value: Any) -> str:  # noqa: ANN401 - whatever an agent hands over
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(_plain(value), ensure_ascii=False, default=repr)
-    except (TypeError, ValueError, RecursionError):
-        # Odd keys, a value that holds itself, or one nested beyond reason.
-        return repr(value)
+        return json.dumps(_plain(value), ensure_ascii=False, default=shown)
+    except Exception:  # noqa: BLE001 - the value is the agent's own: its methods may raise anything, it may hold itself
+        return shown(value)
 
 
 class Content:

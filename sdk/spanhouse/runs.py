@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextvars import Token
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, SupportsFloat
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -21,9 +21,10 @@ from opentelemetry.util.types import AttributeValue
 from spanhouse import attributes as keys
 from spanhouse.active import active
 from spanhouse.audit.emitter import AuditTrail
+from spanhouse.canonical import shown
 from spanhouse.content import Content
 from spanhouse.context import current_run, with_run
-from spanhouse.errors import RunStopped
+from spanhouse.errors import ConfigurationError, RunStopped
 from spanhouse.failures import record_exception
 from spanhouse.identity import run_id_of
 from spanhouse.notices import warn_once
@@ -89,6 +90,11 @@ class Run:
         self.variant = variant
         self.run_id = self.trace_id = self.span_id = ""
         self._shared = _Shared("")
+        self._span: trace.Span = trace.INVALID_SPAN
+        self._content = Content(self._span, captured=False)
+        self._attributes: dict[str, str] = {}
+        self._common: dict[str, str] = {}
+        self._is_root = True
         self._input = input
         self._reason: StopReason | None = None
         self._outcome: Outcome | None = None
@@ -96,6 +102,9 @@ class Run:
         self._escalated = False
 
     def __enter__(self) -> Self:
+        if self.run_id:
+            msg = f"the run {self.name!r} has been entered before: call spanhouse.run() for each run"
+            raise ConfigurationError(msg)
         telemetry = active()
         if telemetry is None:
             warn_once("no-init", "spanhouse.init() has not been called: runs and calls are not recorded")
@@ -173,7 +182,7 @@ class Run:
         self._span.set_attribute(keys.ESCALATED, True)
         self.event("escalation", reason=why or None)
 
-    def budget(self, limits: Mapping[str, Mapping[str, float | None]]) -> None:
+    def budget(self, limits: Mapping[str, Mapping[str, SupportsFloat | None]]) -> None:
         """Record limits and what was used of them, ``{"max_usd": {"limit": 1.0, "used": 0.2}}``; written at the end."""
         self._budget.update({name: dict(entry) for name, entry in limits.items()})
 
@@ -254,7 +263,7 @@ class Run:
         self._reason = reason
         said: dict[str, str | int] = {keys.STOP_REASON: str(reason)}
         if self._budget:
-            said[keys.BUDGET] = json.dumps(self._budget, sort_keys=True)
+            said[keys.BUDGET] = json.dumps(self._budget, sort_keys=True, default=_number)
         if self._is_root:
             expected = self._shared.spans
             said[keys.SPANS_EXPECTED] = expected
@@ -275,6 +284,11 @@ _COMMON_EVENT_KEYS = frozenset(
     {keys.RUN_ID, keys.REQUEST_ID, keys.TENANT, keys.ENVIRONMENT, keys.AGENT_NAME, keys.AGENT_VERSION}
 )
 _FIXED = frozenset({keys.RUN_ID, keys.REQUEST_ID, keys.TENANT, keys.ENVIRONMENT})
+
+
+def _number(value: object) -> float | str:
+    # Money is often a Decimal.
+    return float(value) if isinstance(value, SupportsFloat) else shown(value)
 
 
 def _reason_of(error: BaseException | None) -> StopReason:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import weakref
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -49,16 +51,11 @@ class Transport:
 
     def __init__(self, signal: Signal, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self._connect()
+        # A forked child must not write into its parent's connection.
+        connect = weakref.WeakMethod(self._connect)
+        os.register_at_fork(after_in_child=lambda: (again := connect()) and again())
         self._response = ExportTraceServiceResponse if signal == "traces" else ExportLogsServiceResponse
-        self._session = requests.Session()
-        self._session.headers.update({"content-type": "application/x-protobuf", "user-agent": "spanhouse-python"})
-        self._session.headers.update(endpoint.headers)
-        if endpoint.compression != "none":
-            self._session.headers["content-encoding"] = endpoint.compression
-        self._session.verify = endpoint.certificate or True
-        if endpoint.client_certificate:
-            key = endpoint.client_key
-            self._session.cert = (endpoint.client_certificate, key) if key else endpoint.client_certificate
 
     def send(self, body: bytes) -> Answer:
         """Post one encoded batch and return what became of it. Never raises for what the network or server does."""
@@ -80,6 +77,18 @@ class Transport:
     def close(self) -> None:
         """Close the kept connection."""
         self._session.close()
+
+    def _connect(self) -> None:
+        endpoint = self._endpoint
+        self._session = requests.Session()
+        self._session.headers.update({"content-type": "application/x-protobuf", "user-agent": "spanhouse-python"})
+        self._session.headers.update(endpoint.headers)
+        if endpoint.compression != "none":
+            self._session.headers["content-encoding"] = endpoint.compression
+        self._session.verify = endpoint.certificate or True
+        if endpoint.client_certificate:
+            key = endpoint.client_key
+            self._session.cert = (endpoint.client_certificate, key) if key else endpoint.client_certificate
 
     def _taken(self, response: requests.Response) -> Answer:
         message = self._response()

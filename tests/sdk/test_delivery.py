@@ -186,6 +186,7 @@ def test_the_counts_always_add_up(records: list[str], answers: list[Answer]) -> 
     queue.close(1)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_sends_its_own_records_only() -> None:
     """The parent keeps what it holds; the child starts empty, with a worker of its own."""
     far_end = FarEnd()

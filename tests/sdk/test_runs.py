@@ -251,6 +251,16 @@ def test_without_init_a_run_works_and_gives_ids() -> None:
     assert not sh.flush(0)
 
 
+def test_a_run_is_entered_once() -> None:
+    """One object, one run: a second entry would give two runs one id."""
+    run = sh.run("refund")
+    run.outcome("success")
+    with run:
+        pass
+    with pytest.raises(sh.ConfigurationError, match=r"call spanhouse.run\(\) for each run"), run:
+        pass
+
+
 def test_escalation_is_a_flag_and_an_event_and_ends_nothing(telemetry: OtlpSink) -> None:
     """A run may be handed over and go on to another stop reason."""
     with sh.run("refund") as run:

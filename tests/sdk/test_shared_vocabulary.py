@@ -59,6 +59,22 @@ def test_arguments_as_text_hash_as_what_they_hold(value: dict[str, Any]) -> None
     assert args_hash(f" {json.dumps(value)}\n") == args_hash(value)
 
 
+def test_hashing_lives_through_hostile_values() -> None:
+    """A value that holds itself, one nested very deep, and one that cannot show itself all have a hash."""
+
+    class Shy:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    circle: list[Any] = []
+    circle.append(circle)
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert len({args_hash(circle), args_hash(deep), args_hash(Shy()), args_hash({Shy(): 1})}) == 4
+    assert canonical_json([Shy()]) == '["<Shy without a repr>"]'
+
+
 def test_number_and_text_forms_are_one() -> None:
     """1 and 1.0 are one number, composed and decomposed accents one text; 1 and "1" and true are not."""
     assert (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
@@ -203,6 +204,33 @@ def test_replays_retries_and_reported_failures(telemetry: OtlpSink) -> None:
     assert searched.status_message == "503 from upstream"
     statuses = [event.data["status"] for event in telemetry.audit if event.event_name == "tool.call"]
     assert statuses == ["replayed", "error"]
+
+
+class Hostile:
+    """Looks like a model and raises whatever it is asked."""
+
+    def model_dump(self, **_: object) -> None:
+        """Raise."""
+        raise AttributeError
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+def test_values_that_cannot_be_shown_do_no_harm(telemetry: OtlpSink) -> None:
+    """Recording never ends the agent, whatever its values do."""
+    circle: list[object] = []
+    circle.append(circle)
+    with sh.run("refund", input=Hostile()) as run:
+        run.budget({"max_usd": {"limit": Decimal("1.5"), "used": None}})
+        with sh.tool_call("look", {"a": Hostile(), "b": circle}) as call:
+            call.result(Hostile())
+        run.event("decision", option=circle)
+    assert sh.flush()
+    span = telemetry.span("execute_tool look").attributes
+    assert span["gen_ai.tool.call.result"] == "<Hostile without a repr>"
+    root = telemetry.span("invoke_agent refund").attributes
+    assert root["spanhouse.budget"] == '{"max_usd": {"limit": 1.5, "used": null}}'
 
 
 def recorded_nowhere(cls: type) -> None:
