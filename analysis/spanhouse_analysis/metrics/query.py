@@ -1,0 +1,125 @@
+"""What can be asked of the metrics, and what an answer is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from typing import Any, Final
+
+from spanhouse_analysis.metrics.definitions import Metric, MetricError, find
+from spanhouse_analysis.times import rfc3339
+from spanhouse_storage.reads import RunFilter
+
+RUN_GROUPS: Final = (
+    *("tenant", "environment", "agent", "agent_version", "model", "task_type", "variant", "type"),
+    *("stop_code", "stop_reason", "outcome", "user_id", "session_id", "service_name", "task"),
+)
+TOOL: Final = "tool"
+STEP_GROUPS: Final = ("tenant", "environment", "agent", "agent_version", "model", "task_type", "variant", TOOL)
+MAX_BUCKETS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class MetricQuery:
+    """Which metrics, over which runs, told apart how.
+
+    Attributes:
+        names: metrics of the catalogue.
+        since: earliest end of a run, inclusive; None for all time.
+        until: latest end of a run, exclusive; None for no bound.
+        by: what to group by: ``tool`` or any of ``RUN_GROUPS``.
+        step: length of the time buckets in seconds, aligned to midnight UTC; None for one bucket.
+        filters: which runs; its own ``since`` and ``until`` hold where those above are None.
+    """
+
+    names: Sequence[str]
+    since: datetime | None = None
+    until: datetime | None = None
+    by: Sequence[str] = ()
+    step: float | timedelta | None = None
+    filters: RunFilter = field(default_factory=RunFilter)
+
+    def metrics(self) -> list[Metric]:
+        """Return the metrics asked for.
+
+        Raises:
+            MetricError: one is unknown, or cannot be grouped so.
+        """
+        found = [find(name) for name in dict.fromkeys(self.names)]
+        for group in self.by:
+            if group not in RUN_GROUPS and group != TOOL:
+                near = get_close_matches(group, [*RUN_GROUPS, TOOL], 1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                msg = f"metrics cannot be grouped by {group!r}: {hint}known are {', '.join((*RUN_GROUPS, TOOL))}"
+                raise MetricError(msg)
+        for metric in found:
+            if TOOL in self.by and metric.tool is None:
+                msg = f"metric {metric.name!r} is about whole runs and cannot be grouped by tool"
+                raise MetricError(msg)
+            wrong = [group for group in self.by if group not in STEP_GROUPS]
+            if wrong and self.from_steps(metric):
+                known = ", ".join(STEP_GROUPS)
+                msg = f"metric {metric.name!r} by tool cannot be grouped by {wrong[0]!r}: known are {known}"
+                raise MetricError(msg)
+        return found
+
+    def from_steps(self, metric: Metric) -> bool:
+        """Whether the metric is read from tool calls rather than from runs."""
+        return metric.tool is not None and (TOOL in self.by or metric.run is None)
+
+    def wanted(self) -> RunFilter:
+        """Return the filter with the window in it."""
+        return replace(self.filters, since=self.since or self.filters.since, until=self.until or self.filters.until)
+
+    def step_nanoseconds(self) -> int | None:
+        """Return the length of a bucket.
+
+        Raises:
+            MetricError: it is shorter than a second, or makes too many buckets.
+        """
+        if self.step is None:
+            return None
+        seconds = self.step.total_seconds() if isinstance(self.step, timedelta) else float(self.step)
+        wanted = self.wanted()
+        if seconds < 1:
+            msg = f"step of {seconds:g} s cannot be used: the shortest is 1 s"
+            raise MetricError(msg)
+        if wanted.since and wanted.until and (wanted.until - wanted.since).total_seconds() / seconds > MAX_BUCKETS:
+            msg = (
+                f"step of {seconds:g} s makes more than {MAX_BUCKETS:,} buckets: take a longer step or a shorter window"
+            )
+            raise MetricError(msg)
+        return round(seconds * 1_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One metric of one group in one time bucket; ``None`` where there is no data, never 0."""
+
+    metric: str
+    group: dict[str, str]
+    start: datetime | None
+    end: datetime | None
+    value: float | None
+    numerator: float | None
+    denominator: float | None
+    low: float | None
+    high: float | None
+    unit: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the point as the API gives it."""
+        return {
+            "metric": self.metric,
+            "group": {name: value or None for name, value in self.group.items()},
+            "start": rfc3339(self.start),
+            "end": rfc3339(self.end),
+            "value": self.value,
+            "numerator": self.numerator,
+            "denominator": self.denominator,
+            "low": self.low,
+            "high": self.high,
+            "unit": self.unit,
+        }

@@ -1,0 +1,3 @@
+SELECT $columns
+FROM runs FINAL
+WHERE $where AND status = 'running'
