@@ -1,0 +1,96 @@
+"""One run as it stands this moment: its published row where it ended, else computed from its spans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from spanhouse_analysis import frames, rows
+from spanhouse_analysis.facts import LEASE_SECONDS, Facts
+from spanhouse_analysis.identity import assign_runs
+from spanhouse_analysis.reading import Trace, facts_of_traces
+from spanhouse_storage import Store
+from spanhouse_storage.reads import (
+    find_traces,
+    run_by_id,
+    runs_by_request,
+    runs_by_trace,
+    spans_of_traces,
+    steps_of_run,
+)
+
+_IDENTITY: Final = (*frames.IDENTITY, "parent_span_id", "span_class", "run_hint", "start")
+_MARGIN: Final = timedelta(hours=1)
+
+
+def run(
+    store: Store, run_id: str, *, now: datetime | None = None, lease_seconds: float = LEASE_SECONDS
+) -> rows.Json | None:
+    """Return the run's JSON, None where there is no such run.
+
+    A run that became part of another is followed to it, and a request id that names a single run to that run. A run
+    without an end is computed from its spans, so that what arrived a moment ago is in it.
+    """
+    now = now or datetime.now(UTC)
+    stored = rows.runs(run_by_id(store, run_id))
+    if not stored and len(by_request := rows.runs(runs_by_request(store, run_id, limit=2))) == 1:
+        stored = by_request
+    if stored and stored[0]["status"] == "ended":
+        return stored[0]
+    if stored:
+        since = datetime.fromisoformat(stored[0]["started_at"]) - _MARGIN
+        traces, since_or_none = [(stored[0]["tenant"], stored[0]["trace_id"])], since
+        wanted = stored[0]["run_id"]
+    else:
+        traces, since_or_none, wanted = _unpublished(store, run_id), None, run_id
+    found = runs_of_traces(store, traces, now, lease_seconds, since_or_none)
+    named = [row for row in found if row["run_id"] == wanted]
+    asked = [row for row in found if row["request_id"] == wanted]
+    return next(iter(named or (asked if len(asked) == 1 else stored)), None)
+
+
+def runs_of_traces(
+    store: Store, traces: Sequence[Trace], now: datetime, lease_seconds: float, since: datetime | None = None
+) -> list[rows.Json]:
+    """Return the runs of the traces in order of start, computed from the spans that are stored now."""
+    if not traces:
+        return []
+    found = facts_of_traces(store, traces, now, lease_seconds=lease_seconds, since=since)
+    return rows.runs(frames.to_table(found.runs.sort("started_at", "run_id"), "runs"))
+
+
+def span_ids(store: Store, tenant: str, trace_id: str, run_id: str) -> list[str]:
+    """Return the ids of the run's spans: of its trace, those the run rule gives to it."""
+    table = spans_of_traces(store, [(tenant, trace_id)], columns=_IDENTITY)
+    assigned = assign_runs(frames.from_table(table).sort("start", "span_id"))
+    return assigned.filter(pl.col("run_id") == run_id)["span_id"].to_list()
+
+
+def steps(store: Store, of_run: rows.Json) -> list[rows.Json]:
+    """Return the steps of a run given by its JSON, in order; computed from spans while the run has no end."""
+    if of_run["status"] == "ended":
+        stored = rows.steps(steps_of_run(store, of_run["tenant"], of_run["run_id"]))
+        if stored:
+            return stored
+    found = facts_of_trace(store, of_run)
+    mine = found.steps.filter(pl.col("run_id") == of_run["run_id"]).sort("seq")
+    return rows.steps(frames.to_table(mine, "steps"))
+
+
+def facts_of_trace(store: Store, of_run: dict[str, Any]) -> Facts:
+    """Return the facts of a run's trace, computed from the spans that are stored now."""
+    since = datetime.fromisoformat(of_run["started_at"]) - _MARGIN
+    return facts_of_traces(store, [(of_run["tenant"], of_run["trace_id"])], datetime.now(UTC), since=since)
+
+
+def _unpublished(store: Store, wanted_id: str) -> list[Trace]:
+    """Return the traces whose spans carry the id but of which no run is published."""
+    found = find_traces(store, wanted_id, ("run_id", "request_id"), limit=20).to_pylist()
+    return [
+        (row["tenant"], row["trace_id"])
+        for row in found
+        if row["matched_by"] == "run_id" or not runs_by_trace(store, row["trace_id"], tenant=row["tenant"]).num_rows
+    ]

@@ -1,0 +1,98 @@
+"""Table rows as the JSON objects of the API: unknown is null, times are RFC 3339 in UTC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+import pyarrow as pa
+
+from spanhouse_analysis.times import rfc3339
+
+Json: TypeAlias = dict[str, Any]
+
+_RUN: Final = tuple(
+    ["run_id", "trace_id", "request_id", "session_id", "user_id", "tenant", "environment", "service_name", "agent", "agent_version", "model", "models", "status", "stop_reason", "stop_code", "stop_subject", "stop_reason_source", "outcome", "completed", "started_at", "ended_at", "run_seconds", "model_seconds", "tool_seconds", "state", "type", "task", "task_type", "variant", "resumes", "steps", "model_calls", "model_errors", "tool_calls", "tool_errors", "tool_requests", "policy_denials", "loops", "cycle_length", "retries", "retry_storm", "escalated", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd", "cost_source", "unpriced_models", "budget", "spans_stored", "spans_expected", "convention", "name", "error_type", "error_message", "input_preview", "output_preview", "root_span_id"]
+)
+_SPAN: Final = tuple(
+    ["trace_id", "span_id", "parent_span_id", "name", "span_class", "status", "status_message", "error_type", "start", "end", "tool_name", "tool_call_id", "args_hash", "decision", "replayed", "attempt", "step", "step_kind", "provider", "input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "cost_usd", "finish_reasons", "agent", "service_name", "convention"]
+)
+_CONTENT: Final = ("input", "output", "system_instructions", "tool_definitions", "events", "links")
+_MAPS: Final = ("attributes", "resource")
+_STEP: Final = tuple(
+    ["seq", "number", "kind", "tool", "model", "span_id", "started_at", "ms", "status", "error_type", "error_message", "decision", "args_hash", "attempt", "replayed", "input_tokens", "output_tokens", "cost_usd"]
+)
+_AUDIT: Final = tuple(
+    ["tenant", "stream", "seq", "name", "time", "environment", "request_id", "run_id", "trace_id", "span_id", "agent", "agent_version", "step", "tool", "args_hash", "decision", "status", "duration_ms", "event_version"]
+)
+
+
+def runs(table: pa.Table) -> list[Json]:
+    """Return the API's ``Run`` of each row of ``runs``."""
+    return [_run(row) for row in _plain(table)]
+
+
+def steps(table: pa.Table) -> list[Json]:
+    """Return the API's ``Step`` of each row of ``steps``."""
+    return [{name: _known(row.get(name)) for name in _STEP} for row in _plain(table)]
+
+
+def spans(table: pa.Table, *, content: bool = False) -> list[Json]:
+    """Return the API's ``Span`` of each row of ``spans``; ``content`` adds what it says at length."""
+    return [_span(row, content=content) for row in _plain(table)]
+
+
+def audit_events(table: pa.Table) -> list[Json]:
+    """Return the API's ``AuditEvent`` of each row of ``audit_events``; ``data`` holds the event's own fields."""
+    return [
+        {**{name: _known(row.get(name)) for name in _AUDIT}, "data": _parsed(row.get("data")) or {}}
+        for row in _plain(table)
+    ]
+
+
+def _run(row: Mapping[str, Any]) -> Json:
+    budget = _parsed(row.get("budget"))
+    expected = row.get("spans_expected")
+    return {
+        **{name: _known(row.get(name)) for name in _RUN},
+        "budget": budget if isinstance(budget, dict) else None,
+        "complete": None if expected is None else row["spans_stored"] >= expected,
+    }
+
+
+def _span(row: Mapping[str, Any], *, content: bool) -> Json:
+    result: Json = {name: _known(row.get(name)) for name in _SPAN}
+    result["ms"] = row["duration_ns"] / 1e6
+    result["model"] = _known(row.get("response_model")) or _known(row.get("request_model"))
+    if content:
+        result.update({name: _parsed(row.get(name)) for name in _CONTENT})
+        result.update({name: dict(row.get(name) or ()) for name in _MAPS})
+    return result
+
+
+def _plain(table: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows as Python values; times to the microsecond, which is what Python's own hold."""
+    schema = [
+        field.with_type(pa.timestamp("us", "UTC")) if pa.types.is_timestamp(field.type) else field
+        for field in table.schema
+    ]
+    rows: list[dict[str, Any]] = table.cast(pa.schema(schema), safe=False).to_pylist()
+    return rows
+
+
+def _known(value: Any) -> Any:  # noqa: ANN401 - any cell
+    if value == "":
+        return None
+    return rfc3339(value) if isinstance(value, datetime) else value
+
+
+def _parsed(text: str | None) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the JSON value of a text, the text itself where it is no JSON, None where it is empty."""
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
