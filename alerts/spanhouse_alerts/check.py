@@ -11,24 +11,25 @@ from pydantic import BaseModel, ValidationError
 
 from spanhouse_alerts import rules as models
 from spanhouse_alerts.durations import format_duration
+from spanhouse_alerts.metric_samples import FILTERS
 from spanhouse_alerts.rules import BudgetRule, RatioRule, RuleSet
 from spanhouse_alerts.source import MAX_BYTES, Problem, RulesError, Source, read
-from spanhouse_alerts.vocabulary import Vocabulary, vocabulary
+from spanhouse_analysis.metrics import MetricError, MetricQuery, catalogue
 
 DEFAULT_RULES = Path(__file__).with_name("default_rules.yaml")
 """The rules that hold where the operator gives none."""
 
 
-def check(text: str, *, known: Vocabulary | None = None) -> list[Problem]:
+def check(text: str) -> list[Problem]:
     """Return what is wrong with a rules text, in line order; an empty list means it can be loaded."""
     try:
-        loads(text, known=known)
+        loads(text)
     except RulesError as error:
         return error.problems
     return []
 
 
-def load(path: Path | str, *, known: Vocabulary | None = None) -> RuleSet:
+def load(path: Path | str) -> RuleSet:
     """Return the rules of a file.
 
     Raises:
@@ -41,15 +42,11 @@ def load(path: Path | str, *, known: Vocabulary | None = None) -> RuleSet:
         raise RulesError([Problem(1, f"cannot read {path}: {error.strerror or error}")]) from error
     except UnicodeDecodeError as error:
         raise RulesError([Problem(1, f"{path} is not UTF-8 text: byte {error.start} cannot be read")]) from error
-    return loads(text, known=known)
+    return loads(text)
 
 
-def loads(text: str, *, known: Vocabulary | None = None) -> RuleSet:
+def loads(text: str) -> RuleSet:
     """Return the rules of a YAML text.
-
-    Args:
-        text: the YAML.
-        known: the metrics and dimensions that exist; those of the metric catalogue where not given.
 
     Raises:
         RulesError: the rules cannot be used; `RulesError.problems` has every finding.
@@ -62,7 +59,7 @@ def loads(text: str, *, known: Vocabulary | None = None) -> RuleSet:
     except ValidationError as error:
         problems = [_problem(dict(found), source) for found in error.errors(include_url=False, include_context=False)]
         raise RulesError(_ordered(problems)) from error
-    problems = list(_cross_checks(rule_set, source, known or vocabulary()))
+    problems = list(_cross_checks(rule_set, source))
     if problems:
         raise RulesError(_ordered(problems))
     return rule_set
@@ -77,7 +74,7 @@ def _ordered(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.line)
 
 
-def _cross_checks(rule_set: RuleSet, source: Source, known: Vocabulary) -> Iterator[Problem]:
+def _cross_checks(rule_set: RuleSet, source: Source) -> Iterator[Problem]:
     lines: dict[str, int] = {}
     for i, rule in enumerate(rule_set.rules):
         line = source.line(("rules", i, "id"))
@@ -85,21 +82,22 @@ def _cross_checks(rule_set: RuleSet, source: Source, known: Vocabulary) -> Itera
             yield Problem(line, f"rule id {rule.id!r} is taken by the rule on line {lines[rule.id]}: choose another")
         lines.setdefault(rule.id, line)
         if isinstance(rule, RatioRule):
-            yield from _ratio_checks(rule, i, rule_set, source, known)
-        if isinstance(rule, BudgetRule) or rule.metric in known.ratios:
-            yield from _dimension_checks(rule, i, source, known)
+            yield from _ratio_checks(rule, i, rule_set, source)
+        yield from _dimension_checks(rule, i, source)
     yield from _route_checks(rule_set, source, lines)
 
 
-def _dimension_checks(rule: RatioRule | BudgetRule, i: int, source: Source, known: Vocabulary) -> Iterator[Problem]:
-    key = "by" if isinstance(rule, RatioRule) else "per"
-    allowed = known.dimensions_of(rule.metric)
-    for name in rule.dimensions:
-        if name not in allowed:
-            yield Problem(source.line(("rules", i, key)), _unknown(f"dimension of {rule.metric}", name, allowed))
+def _dimension_checks(rule: RatioRule | BudgetRule, i: int, source: Source) -> Iterator[Problem]:
     for name in rule.filters:
-        if name not in allowed:
-            yield Problem(source.line(("rules", i, "filters", name)), _unknown("filter", name, allowed))
+        if name not in FILTERS:
+            yield Problem(source.line(("rules", i, "filters", name)), _unknown("filter", name, FILTERS))
+    if isinstance(rule, RatioRule) and rule.metric not in _ratios():
+        return
+    try:
+        MetricQuery([rule.metric], by=rule.dimensions).metrics()
+    except MetricError as error:
+        key = "by" if isinstance(rule, RatioRule) else "per"
+        yield Problem(source.line(("rules", i, key)), str(error))
 
 
 def _route_checks(rule_set: RuleSet, source: Source, rule_lines: Mapping[str, int]) -> Iterator[Problem]:
@@ -116,9 +114,9 @@ def _route_checks(rule_set: RuleSet, source: Source, rule_lines: Mapping[str, in
             yield Problem(source.line(("routes", i)), text)
 
 
-def _ratio_checks(rule: RatioRule, i: int, rule_set: RuleSet, source: Source, known: Vocabulary) -> Iterator[Problem]:
-    if rule.metric not in known.ratios:
-        yield Problem(source.line(("rules", i, "metric")), _unknown("ratio metric", rule.metric, known.ratios))
+def _ratio_checks(rule: RatioRule, i: int, rule_set: RuleSet, source: Source) -> Iterator[Problem]:
+    if rule.metric not in _ratios():
+        yield Problem(source.line(("rules", i, "metric")), _unknown("ratio metric", rule.metric, _ratios()))
     if rule.window.rolling < rule_set.defaults.interval:
         interval = format_duration(rule_set.defaults.interval)
         yield Problem(
@@ -126,6 +124,10 @@ def _ratio_checks(rule: RatioRule, i: int, rule_set: RuleSet, source: Source, kn
             f"window {format_duration(rule.window.rolling)} is shorter than the interval {interval}: "
             "runs between two evaluations would never be seen",
         )
+
+
+def _ratios() -> frozenset[str]:
+    return frozenset(metric.name for metric in catalogue() if metric.kind == "ratio")
 
 
 def _unknown(what: str, name: str, names: Iterable[str]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from spanhouse_alerts.metric_samples import run_filter
 from spanhouse_alerts.rules import BudgetRule, RatioRule
 from spanhouse_storage.contract import Store
-from spanhouse_storage.reads import NEWEST_FIRST, RunFilter, list_runs
+from spanhouse_storage.reads import NEWEST_FIRST, list_runs
 
 RUNS_SHOWN = 3
 _LOOKED_AT = 200
@@ -40,12 +40,8 @@ class StoredEvidence:
     ) -> list[str]:
         """Return up to three run ids of the alert's group that ended in the window, the most telling first."""
         sort, weight = _TELLING.get(rule.metric, (NEWEST_FIRST, _not_completed))
-        conditions: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in {**rule.filters, **{name: labels[name] for name in rule.dimensions}}.items()
-            if name in _FILTERS
-        }
-        wanted = RunFilter(**conditions, since=since - _LONGEST_RUN, until=until)
+        group = {name: labels[name] for name in rule.dimensions}
+        wanted = run_filter({**rule.filters, **group}, since - _LONGEST_RUN, until)
         rows = list_runs(self._store, wanted, sort=sort, limit=_LOOKED_AT).rows
         found = rows.select(list(_COLUMNS)).to_pylist()
         inside = [run for run in found if run["ended_at"] is None or run["ended_at"] >= since]
@@ -75,6 +71,8 @@ _TELLING: dict[str, tuple[str, Weight]] = {
     "cycle_rate": (NEWEST_FIRST, _column("cycle_length")),
     "retry_rate": ("-retries", _column("retries")),
     "retry_storm_rate": ("-retries", _column("retry_storm")),
+    "runs_denied_rate": (NEWEST_FIRST, _column("policy_denials")),
+    "loop_stop_rate": ("-loops", lambda run: float(run["stop_code"] == "loop_detected")),
     "policy_deny_rate": (NEWEST_FIRST, _column("policy_denials")),
     "escalation_rate": (NEWEST_FIRST, _column("escalated")),
     "model_error_rate": (NEWEST_FIRST, _column("model_errors")),
@@ -84,6 +82,7 @@ _COLUMNS = (
     "ended_at",
     "status",
     "completed",
+    "stop_code",
     "cost_usd",
     "input_tokens",
     "output_tokens",
@@ -96,4 +95,3 @@ _COLUMNS = (
     "escalated",
     "model_errors",
 )
-_FILTERS = frozenset(field.name for field in fields(RunFilter)) - {"since", "until", "text", "escalated"}
