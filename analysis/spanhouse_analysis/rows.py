@@ -13,19 +13,34 @@ from spanhouse_analysis.times import rfc3339
 
 Json: TypeAlias = dict[str, Any]
 
-_RUN: Final = tuple(
-    ["run_id", "trace_id", "request_id", "session_id", "user_id", "tenant", "environment", "service_name", "agent", "agent_version", "model", "models", "status", "stop_reason", "stop_code", "stop_subject", "stop_reason_source", "outcome", "completed", "started_at", "ended_at", "run_seconds", "model_seconds", "tool_seconds", "state", "type", "task", "task_type", "variant", "resumes", "steps", "model_calls", "model_errors", "tool_calls", "tool_errors", "tool_requests", "policy_denials", "loops", "cycle_length", "retries", "retry_storm", "escalated", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd", "cost_source", "unpriced_models", "budget", "spans_stored", "spans_expected", "convention", "name", "error_type", "error_message", "input_preview", "output_preview", "root_span_id"]
+
+def _names(*lines: str) -> tuple[str, ...]:
+    return tuple(" ".join(lines).split())
+
+
+_RUN: Final = _names(
+    "run_id trace_id request_id session_id user_id tenant environment service_name agent agent_version model",
+    "models status stop_reason stop_code stop_subject stop_reason_source outcome completed started_at ended_at",
+    "run_seconds model_seconds tool_seconds state type task task_type variant resumes steps model_calls",
+    "model_errors tool_calls tool_errors tool_requests policy_denials loops cycle_length retries retry_storm",
+    "escalated input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens cost_usd",
+    "cost_source unpriced_models budget spans_stored spans_expected convention name error_type error_message",
+    "input_preview output_preview root_span_id",
 )
-_SPAN: Final = tuple(
-    ["trace_id", "span_id", "parent_span_id", "name", "span_class", "status", "status_message", "error_type", "start", "end", "tool_name", "tool_call_id", "args_hash", "decision", "replayed", "attempt", "step", "step_kind", "provider", "input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "cost_usd", "finish_reasons", "agent", "service_name", "convention"]
+_SPAN: Final = _names(
+    "trace_id span_id parent_span_id name span_class status status_message error_type start end tool_name",
+    "tool_call_id args_hash decision replayed attempt step step_kind provider input_tokens output_tokens",
+    "cache_read_tokens reasoning_tokens cost_usd finish_reasons agent service_name convention",
 )
 _CONTENT: Final = ("input", "output", "system_instructions", "tool_definitions", "events", "links")
 _MAPS: Final = ("attributes", "resource")
-_STEP: Final = tuple(
-    ["seq", "number", "kind", "tool", "model", "span_id", "started_at", "ms", "status", "error_type", "error_message", "decision", "args_hash", "attempt", "replayed", "input_tokens", "output_tokens", "cost_usd"]
+_STEP: Final = _names(
+    "seq number kind tool model span_id started_at ms status error_type error_message decision args_hash attempt",
+    "replayed input_tokens output_tokens cost_usd",
 )
-_AUDIT: Final = tuple(
-    ["tenant", "stream", "seq", "name", "time", "environment", "request_id", "run_id", "trace_id", "span_id", "agent", "agent_version", "step", "tool", "args_hash", "decision", "status", "duration_ms", "event_version"]
+_AUDIT: Final = _names(
+    "tenant stream seq name time environment request_id run_id trace_id span_id agent agent_version step tool",
+    "args_hash decision status duration_ms event_version",
 )
 
 
