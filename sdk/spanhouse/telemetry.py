@@ -6,6 +6,7 @@ Telemetry fails open: nothing here raises into the agent because a server is awa
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import threading
 import time
@@ -145,6 +146,8 @@ def telemetry_loss() -> dict[str, dict[str, int]]:
 
 
 def _start(settings: Settings) -> Telemetry:
+    # The event models take a moment to load: better now than within the first run.
+    importlib.import_module("spanhouse.audit.registry")
     traces, logs = Transport("traces", settings.traces), Transport("logs", settings.logs)
     resource = _resource(settings)
     return Telemetry(

@@ -71,7 +71,8 @@ class ToolCall:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None and self.status != "denied":
+        # What the block said about the call stands; the exception may only be how it left.
+        if error is not None and self.status not in {"denied", "error", "timeout"}:
             self._failed(record_exception(self._call.span, error))
         if self._call.run is not None:
             self._call.run.event(

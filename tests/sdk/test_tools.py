@@ -206,6 +206,20 @@ def test_replays_retries_and_reported_failures(telemetry: OtlpSink) -> None:
     assert statuses == ["replayed", "error"]
 
 
+def test_what_the_block_said_stands_over_how_it_was_left(telemetry: OtlpSink) -> None:
+    """A failure told before the run is stopped keeps its own type; an unexplained stop is a call that gave nothing."""
+    with sh.run("refund"), sh.tool_call("slow", {}) as call:
+        call.failed("30 s passed", sh.ErrorType.TIMEOUT)
+        raise sh.RunStopped(sh.StopReason(sh.StopCode.TOOL_TIMEOUT, "slow"))
+    with sh.run("refund"), sh.tool_call("killed", {}):
+        raise sh.RunStopped(sh.StopReason(sh.StopCode.OPERATOR_KILL))
+    assert sh.flush()
+    assert telemetry.span("execute_tool slow").attributes["error.type"] == "ToolError"
+    assert telemetry.span("execute_tool killed").attributes["error.type"] == "RunStopped"
+    statuses = {event.data["tool"]: event.data["status"] for event in telemetry.logs_named("tool.call")}
+    assert statuses == {"slow": "timeout", "killed": "error"}
+
+
 class Hostile:
     """Looks like a model and raises whatever it is asked."""
 

@@ -136,6 +136,10 @@ class OtlpSink:
         found = [log for log in self.logs if log.scope == "spanhouse.audit"]
         return sorted(found, key=lambda log: int(log.attributes["spanhouse.audit.seq"]))
 
+    def logs_named(self, event_name: str) -> list[SinkLog]:
+        """Return the log records of this event name, in the order they came."""
+        return [log for log in self.logs if log.event_name == event_name]
+
     def span(self, name: str) -> SinkSpan:
         """Return the one finished span of this name."""
         found = [span for span in self.spans if span.name == name]
