@@ -420,3 +420,14 @@ def test_google_adk_spans_without_operation_go_by_name(name: str, span_class: st
     """Only under its own scope; elsewhere the same name says nothing."""
     assert row(scope="gcp.vertex.agent", name=name)["span_class"] == span_class
     assert row(name=name)["span_class"] == "other"
+
+
+def test_google_adk_merged_tools_are_no_tool_call() -> None:
+    """The span over parallel calls would count them twice."""
+    merged = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "(merged tools)"}
+    assert row(merged, scope="gcp.vertex.agent")["span_class"] == "step"
+
+
+def test_a_python_literal_that_utf8_cannot_spell_is_kept_escaped() -> None:
+    """Arguments wrapped as a literal may hold half a surrogate pair."""
+    assert readers.arguments('{"input_str": "\'\\\\ud800\'"}') == "\\ud800"

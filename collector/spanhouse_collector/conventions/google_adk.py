@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from spanhouse.attributes import TOOL_NAME
 from spanhouse_collector.conventions.convention import (
     LLM,
     STEP,
@@ -20,6 +21,11 @@ _SCOPE: Final = "gcp.vertex.agent"
 _WITHOUT_OPERATION: Final = {"invocation": WORKFLOW, "call_llm": LLM}
 
 
+def _merged(span: Sighting) -> str:
+    # Stands for several parallel calls, each of which has a span of its own below.
+    return STEP if span.attributes.get(TOOL_NAME) == "(merged tools)" else ""
+
+
 def _by_name(span: Sighting) -> str:
     return _WITHOUT_OPERATION.get(span.name, STEP)
 
@@ -34,7 +40,10 @@ GOOGLE_ADK: Final = Convention(
     name="google_adk",
     scopes=(_SCOPE,),
     keys=("gcp.vertex.agent.*",),
-    classes=(ClassRule(9, (), _by_name, scopes=(_SCOPE,), named=True),),
+    classes=(
+        ClassRule(2, (TOOL_NAME,), _merged, scopes=(_SCOPE,)),
+        ClassRule(9, (), _by_name, scopes=(_SCOPE,), named=True),
+    ),
     sources=(
         Source("session_id", ("gcp.vertex.agent.session_id",), name),
         Source("tool_arguments", ("gcp.vertex.agent.tool_call_args",), _blob),

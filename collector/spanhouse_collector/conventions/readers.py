@@ -199,7 +199,8 @@ def arguments(value: Value) -> str | None:
 
 def _literal(source: str) -> str:
     try:
-        return as_text(ast.literal_eval(source))
+        # A literal can spell characters that UTF-8 has no form for.
+        return as_text(ast.literal_eval(source)).encode("utf-8", "backslashreplace").decode()
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return source
 

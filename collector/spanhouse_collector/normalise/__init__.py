@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,6 +37,10 @@ class Normaliser:
         Raises:
             DecodeError: a body is no OTLP request, which the door would have refused.
         """
+        with _collection_paused():
+            return self._normalise(records)
+
+    def _normalise(self, records: Sequence[RawRecord]) -> Normalised:
         spans = self._spans.table([record for record in records if record.signal == "traces"])
         tables = self._logs.tables([record for record in records if record.signal == "logs"])
         clamped = pc.sum(pc.not_equal(pc.list_value_length(spans["clamped"]), 0)).as_py() or 0
@@ -51,6 +57,19 @@ class Normaliser:
 
 
 _DEFAULT = Normaliser()
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    # A batch makes hundreds of thousands of tuples and not one cycle: looking through them again and again for garbage
+    # was a third of the time.
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def normalise(records: Sequence[RawRecord]) -> Normalised:
