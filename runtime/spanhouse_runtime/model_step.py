@@ -13,7 +13,7 @@ from spanhouse_runtime.model import Message, ModelRequest, ModelResponse
 from spanhouse_runtime.money import nano_usd, usd
 from spanhouse_runtime.session import Session
 from spanhouse_runtime.state import RunState
-from spanhouse_runtime.worker import CallTimeout, call_with_deadline
+from spanhouse_runtime.worker import call_with_deadline
 
 
 def ask_model(session: Session) -> ModelResponse:
@@ -93,16 +93,10 @@ def _call(session: Session, request: ModelRequest) -> ModelResponse:
         tools=tools,
         max_tokens=request.max_output_tokens,
     ) as call:
-        try:
-            response: Any = call_with_deadline(
-                setup.model.complete,
-                {"request": request},
-                timeout=session.remaining_seconds(),
-                check=session.look,
-            )
-        except CallTimeout:
-            session.look()
-            raise
+        # When the run's time is up, it is the check that says so: the model has no time limit of its own.
+        response: Any = call_with_deadline(
+            setup.model.complete, {"request": request}, timeout=session.remaining_seconds(), check=session.look
+        )
         assert isinstance(response, ModelResponse)
         _record(session, call, response)
         return response

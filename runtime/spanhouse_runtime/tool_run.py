@@ -95,18 +95,13 @@ def _once(session: Session, checked: CheckedCall, key: str, span: ToolCall) -> O
 
 def _run(session: Session, checked: CheckedCall, span: ToolCall) -> Outcome:
     tool = checked.tool
-    own = tool.timeout_seconds or session.setup.limits.tool_timeout_seconds
-    try:
-        value = call_with_deadline(
-            tool.function,
-            checked.values,
-            timeout=min(own, session.remaining_seconds()),
-            check=lambda: session.look(tool.name),
-        )
-    except CallTimeout:
-        # Where the run's own time was the shorter one, it is the run that is over.
-        session.look(tool.name)
-        raise
+    # Where the run's own time is the shorter one, it is the check that ends the wait, and with it the run.
+    value = call_with_deadline(
+        tool.function,
+        checked.values,
+        timeout=tool.timeout_seconds or session.setup.limits.tool_timeout_seconds,
+        check=lambda: session.look(tool.name),
+    )
     content = capped(as_text(value), session.setup.limits.tool_result_bytes)
     span.result(content)
     return Outcome(content)

@@ -138,10 +138,6 @@ class Toolbox:
         """The tools' names, in the order they were given."""
         return tuple(self._tools)
 
-    def get(self, name: str) -> Tool | None:
-        """Return the tool of this name, or None."""
-        return self._tools.get(name)
-
     def check(self, call: ToolCall) -> CheckedCall:
         """Return the call with its arguments checked against the tool's signature.
 

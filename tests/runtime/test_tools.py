@@ -81,6 +81,7 @@ def test_arguments_may_come_as_json_text() -> None:
         (ToolCall("1", "ship", {"order_id": "A", "to": {}}), r"to\.city: "),
         (ToolCall("1", "ship", '{"order_id": '), "no valid JSON"),
         (ToolCall("1", "ship", "[1]"), "must be a JSON object, not list"),
+        (ToolCall("1", "ship", "null"), "must be a JSON object, not NoneType"),
         (ToolCall("1", "ship", ""), "order_id: "),
     ],
 )
@@ -158,6 +159,14 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         tool(ship, key=lambda arguments: str(arguments["order_id"]))
     with pytest.raises(ConfigurationError, match="must be more than 0"):
         tool(ship, timeout_seconds=0)
+
+
+def test_a_type_that_cannot_be_found_is_refused() -> None:
+    def use(handle: str) -> None: ...
+
+    use.__annotations__["handle"] = "Nowhere"
+    with pytest.raises(ConfigurationError, match="name 'Nowhere' is not defined; types of parameters"):
+        tool(use)
 
 
 def test_a_tool_without_parameters_takes_none() -> None:

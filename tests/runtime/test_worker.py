@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from spanhouse_runtime.worker import CallTimeout, call_with_deadline
+from spanhouse_runtime.worker import CallTimeout, _Job, call_with_deadline
 
 
 class Stop(Exception):  # noqa: N818 - what a check raises
@@ -66,6 +66,22 @@ def test_a_hanging_async_call_is_cancelled() -> None:
     with pytest.raises(CallTimeout):
         call_with_deadline(hang, {}, timeout=0.1, check=never)
     assert cancelled.wait(60)
+
+
+def test_an_async_call_that_is_given_up_before_it_begins_never_begins() -> None:
+    began = threading.Event()
+
+    async def begin() -> None:
+        began.set()
+
+    job = _Job.__new__(_Job)
+    job._lock = threading.Lock()
+    job._loop = job._task = None
+    job._function, job._values = begin, {}
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(job._await())
+    assert not began.is_set()
 
 
 def test_a_check_that_raises_ends_the_wait() -> None:
