@@ -132,7 +132,7 @@ def _record(outcome: Outcome, alert: Alert, result: Step, finding: Finding | Non
 
 def _marked(alert: Alert, transition: Transition) -> Alert:
     if transition.change is Change.FIRING:
-        return replace(alert, resolved_at=None, told_at=transition.at)
+        return replace(alert, told_at=transition.at)
     if transition.change is Change.RESOLVED:
         return replace(alert, resolved_at=transition.at)
     return alert

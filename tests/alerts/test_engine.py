@@ -190,6 +190,31 @@ def test_a_changed_file_is_read_and_a_bad_one_is_shown(
     assert [alert["state"] for alert in engine.snapshot()["alerts"]] == ["resolved"]
 
 
+def test_a_bad_file_is_logged_once_and_not_at_every_tick(
+    engine: AlertEngine, rules_file: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log gets a line when the file changes, not every five seconds."""
+    rules_file.write_text("version: 1\n")
+    for _ in range(3):
+        engine.tick(clock.forward(seconds=5))
+    assert len([record for record in caplog.records if "last good ones stay in force" in record.message]) == 1
+
+
+def test_a_repeat_is_a_notice_of_its_own(
+    engine: AlertEngine, rules_file: Path, figures: Figures, clock: Clock, far: Far
+) -> None:
+    """With `repeat` a firing alert is told again under a new key but as the same incident."""
+    rules_file.write_text(rules_file.read_text().replace("rules:", "routes: [{to: [hook], repeat: 1h}]\nrules:"))
+    figures.total("cost", 8.4, tenant="acme")
+    for minutes in (0, 30, 30, 1):
+        engine.tick(clock.forward(minutes=minutes))
+        engine.deliver()
+    first, second = [json.loads(got.body) for got in far.received]
+    assert (first["repeat"], second["repeat"]) == (False, True)
+    assert first["key"] != second["key"]
+    assert (first["incident"], first["transition"]) == (second["incident"], second["transition"])
+
+
 def test_a_bad_file_at_the_start_is_an_error(tmp_path: Path, figures: Figures, state: Engine, clock: Clock) -> None:
     """Who starts with rules that cannot be used is told at once."""
     path = tmp_path / "bad.yaml"

@@ -151,6 +151,9 @@ def test_what_a_name_leads_to_is_judged_by_address() -> None:
         (["127.0.0.1"], False),
         (["93.184.215.14", "10.0.0.1"], False),
         (["169.254.169.254"], True),
+        (["::ffff:169.254.169.254"], True),
+        (["2002:a9fe:a9fe::"], True),
+        (["2002:a00:1::"], False),
     ]:
         with pytest.raises(DeliveryError) as failed:
             refuse("hook.example", addresses, allow_private=allow)
