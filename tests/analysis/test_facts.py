@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.small_traces import EPOCH, Row, compute, frame, span, steps
 
@@ -203,6 +203,7 @@ def spans_of_a_trace(draw: st.DrawFn) -> list[Row]:
     ]
 
 
+@settings(deadline=None, max_examples=60)
 @given(rows=spans_of_a_trace(), data=st.data(), late=st.booleans())
 def test_facts_are_the_same_in_any_order_and_every_ended_run_has_exactly_one_stop_reason(
     rows: list[Row], data: st.DataObject, *, late: bool

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.small_traces import Row, frame, span
 
@@ -83,6 +83,7 @@ def forests(draw: st.DrawFn) -> list[Row]:
     ]
 
 
+@settings(deadline=None)
 @given(rows=forests(), data=st.data())
 def test_any_spans_in_any_order_get_the_same_runs_and_cycles_end(rows: list[Row], data: st.DataObject) -> None:
     def by_span(ordered: list[Row]) -> dict[str, str]:
@@ -96,12 +97,14 @@ def test_any_spans_in_any_order_get_the_same_runs_and_cycles_end(rows: list[Row]
     assert all(expected[row["span_id"]] for row in rows if row["span_class"] != "other")
 
 
+@settings(deadline=None)
 @given(rows=forests(), data=st.data())
 def test_losing_spans_never_fails(rows: list[Row], data: st.DataObject) -> None:
     kept = data.draw(st.lists(st.sampled_from(rows), unique_by=lambda row: row["span_id"], min_size=1))
     assert assign_runs(pl.DataFrame(kept)).height == len(kept)
 
 
+@settings(deadline=None)
 @given(depth=st.integers(1, 300))
 def test_a_run_as_deep_as_it_likes_is_one_run(depth: int) -> None:
     chain = [

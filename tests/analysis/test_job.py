@@ -7,17 +7,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from sqlalchemy import Engine
-from tests.support.rows import rows
-from tests.support.rows import span as stored_span
-from tests.support.small_traces import EPOCH, Row, span
+from tests.support.small_traces import EPOCH, Row, put, span
 
 from spanhouse.identity import run_id_of
 from spanhouse_analysis import reading
 from spanhouse_analysis.job import WATERMARK, FactsJob
-from spanhouse_storage import Store, migrate, open_store
+from spanhouse_storage import Store
 from spanhouse_storage.reads import run_by_id, steps_of_run
 from spanhouse_storage.state import get_watermark, open_state
 
@@ -29,25 +26,12 @@ class Clock:
         self.now = EPOCH + timedelta(minutes=1)
 
     def __call__(self) -> datetime:
+        """Return the time it stands at."""
         return self.now
 
     def forward(self, seconds: float) -> None:
+        """Move it."""
         self.now += timedelta(seconds=seconds)
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    store = open_store(tmp_path_factory.mktemp("facts") / "store")
-    migrate(store)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def store(opened: Store) -> Store:
-    for table in ("spans", "runs", "steps"):
-        opened.execute(f"TRUNCATE TABLE {table}")
-    return opened
 
 
 @pytest.fixture
@@ -65,25 +49,6 @@ def clock() -> Clock:
 @pytest.fixture
 def job(store: Store, state: Engine, clock: Clock) -> FactsJob:
     return FactsJob(store, state, clock=clock)
-
-
-def put(store: Store, job: FactsJob | None, *spans: Row) -> None:
-    """Store spans as the collector does, and tell the job of their traces."""
-    full = []
-    for number, row in enumerate(spans):
-        own = {name: value for name, value in row.items() if name not in {"trace_id", "span_id"}}
-        version = (int(row["is_final"]) << 60) + number
-        full.append(stored_span(row["trace_id"], row["span_id"], **{"version": version, **own}))
-    store.insert("spans", rows("spans", *full), f"batch-{hash(str(full))}")
-    if job is None:
-        return
-    frame = pl.DataFrame(
-        [{**row, "rooted": row["is_final"] and not row["parent_span_id"]} for row in spans], infer_schema_length=None
-    )
-    touched = frame.group_by("tenant", "trace_id").agg(
-        first_start=pl.col("start").min(), last_start=pl.col("start").max(), rooted=pl.col("rooted").any()
-    )
-    job.touch(touched.to_arrow())
 
 
 def published(store: Store) -> list[dict[str, Any]]:
@@ -250,7 +215,8 @@ def test_a_trace_that_cannot_be_computed_does_not_hold_up_its_neighbours(
 
     def failing(store: Store, traces: list[tuple[str, str]], *args: Any, **kwargs: Any) -> Any:
         if ("default", "t2") in traces:
-            raise ValueError("poison")
+            msg = "poison"
+            raise ValueError(msg)
         return real(store, traces, *args, **kwargs)
 
     monkeypatch.setattr("spanhouse_analysis.job.facts_of_traces", failing)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from spanhouse_analysis.metrics import source
-from spanhouse_analysis.metrics.definitions import Metric
+from spanhouse_analysis.metrics.definitions import ENDED, Metric
 from spanhouse_analysis.metrics.intervals import quantile, quantile_interval, sum_interval, wilson
 from spanhouse_analysis.metrics.query import MetricQuery, Point
 from spanhouse_storage import Store
@@ -89,7 +89,7 @@ def points_of(
 ) -> dict[str, list[Point]]:
     """Return the points of each metric, from rows that hold its columns, the groups and ``ended_ns``."""
     length = query.step_nanoseconds()
-    bucket = pl.col(source.ENDED) // length * length if length else pl.lit(None, dtype=pl.Int64)
+    bucket = pl.col(ENDED) // length * length if length else pl.lit(None, dtype=pl.Int64)
     keys = [*query.by, _BUCKET]
     placed = rows.with_columns(bucket.alias(_BUCKET))
     from_steps = bool(metrics) and query.from_steps(metrics[0])
@@ -97,7 +97,7 @@ def points_of(
         expression for metric in metrics for expression in _reductions(metric, from_steps=from_steps)
     )
     if query.wanted().since is None and rows.height:
-        window = replace(window, earliest=_time(rows.select(pl.col(source.ENDED).min()).item()))
+        window = replace(window, earliest=_time(rows.select(pl.col(ENDED).min()).item()))
     scalars = table.select(pl.exclude(pl.List))
     # Distributions stay columns: half a million values are too many for Python lists.
     lists = {name: table[name] for name in table.columns if name not in scalars.columns}

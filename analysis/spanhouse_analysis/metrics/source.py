@@ -16,8 +16,6 @@ from spanhouse_storage.reads.filters import values_of, where
 from spanhouse_storage.reads.times import nanos
 
 _PACKAGE: Final = "spanhouse_analysis"
-ENDED: Final = "ended_ns"
-"""End of the run in nanoseconds since the epoch."""
 
 
 def ended_runs(store: Store, wanted: RunFilter, columns: Iterable[str]) -> pl.DataFrame:
