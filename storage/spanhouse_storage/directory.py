@@ -35,6 +35,18 @@ class StoreDirectory:
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(mode=0o700)
 
+    def engine_holder(self) -> StoreHeldError | None:
+        """Return the error that names the process whose engine runs here without our lock, None where there is none."""
+        try:
+            lines = (self.engine / "status").read_text(encoding="utf-8").splitlines()
+            status = dict(line.split(": ", 1) for line in lines if ": " in line)
+            pid = int(status["PID"])
+            os.kill(pid, 0)
+        except (OSError, KeyError, ValueError):
+            # No file, no number in it, or no such process any more.
+            return None
+        return _held_by(self.path, pid, status.get("Started at", "an unknown time"))
+
     def release(self) -> None:
         """Let another process open the directory."""
         self._lock.close()
@@ -66,6 +78,10 @@ def _held(path: Path, text: str) -> StoreHeldError:
         return StoreHeldError(
             f"the store {path} is already open in this process; use that store, or close it first", pid=pid
         )
+    return _held_by(path, pid, since)
+
+
+def _held_by(path: Path, pid: int, since: str) -> StoreHeldError:
     return StoreHeldError(
         f"the store {path} is held by process {pid} since {since}: talk to that process with --url, "
         "or set SPANHOUSE_STORE to another directory",

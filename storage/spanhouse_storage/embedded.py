@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ QUERY_SECONDS = 60
 
 _MIB = 1 << 20
 _DATABASE = "spanhouse"
+_OTHER_PATH = re.compile(r"already initialized with path '([^']*)'")
 
 
 def memory_options(physical_bytes: int) -> dict[str, int]:
@@ -66,8 +68,7 @@ class EmbeddedStore(ClickHouseStore):
                 self._idle.put(reader)
         except ClickHouseError as error:
             self._release()
-            msg = f"cannot open the store {path}: {error}; a process can have one store directory open at a time"
-            raise StorageError(msg) from error
+            raise self._refusal(error) from error
         except BaseException:
             self._release()
             raise
@@ -78,6 +79,16 @@ class EmbeddedStore(ClickHouseStore):
             database=_DATABASE,
             engine_version=str(self._write_client.server_version),
         )
+
+    def _refusal(self, error: ClickHouseError) -> StorageError:
+        """Return what kept the engine from opening; its own message is empty where another process runs one here."""
+        elsewhere = _OTHER_PATH.search(str(error))
+        if elsewhere:
+            return StorageError(
+                f"cannot open the store {self._directory.path}: this process has {elsewhere[1]} open, "
+                "and an engine serves one directory at a time; close that store first"
+            )
+        return self._directory.engine_holder() or StorageError(f"cannot open the store {self._directory.path}: {error}")
 
     def _open_client(self, settings: dict[str, Any]) -> Client:
         physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

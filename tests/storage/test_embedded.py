@@ -76,6 +76,27 @@ def test_a_second_process_is_told_who_holds_the_store_and_what_to_do(path: Path)
         assert "\n" not in message
 
 
+def test_a_foreign_program_on_the_engines_files_is_named_too(path: Path) -> None:
+    open_store(path).close()
+    program = "import chdb, sys; held = chdb.connect(sys.argv[1]); print('ready', flush=True); sys.stdin.readline()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path / "engine")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "ready\n"
+        with pytest.raises(StoreHeldError, match=f"is held by process {holder.pid} since 20"):
+            open_store(path)
+        holder.kill()
+    open_store(path).close()
+
+
+def test_an_engine_that_cannot_open_says_why(path: Path) -> None:
+    path.mkdir()
+    (path / "engine").write_text("not a directory")
+    with pytest.raises(StorageError, match=f"cannot open the store {path}: .*engine"):
+        open_store(path)
+
+
 def test_rows_of_a_killed_process_are_kept_and_its_hold_ends_with_it(path: Path) -> None:
     insert = "[store.insert('spans', rows('spans', span('t1', f's{n}')), f'batch-{n}') for n in range(20)]"
     with child(path, insert) as holder:
@@ -112,7 +133,7 @@ def test_the_same_process_is_told_so(path: Path, store: Store) -> None:
 
 def test_a_second_directory_in_the_same_process_is_refused_and_let_go(path: Path, store: Store) -> None:
     other = path.with_name("other")
-    with pytest.raises(StorageError, match="one store directory open at a time"):
+    with pytest.raises(StorageError, match=f"this process has {path}.* open"):
         open_store(other)
     store.close()
     open_store(other).close()

@@ -11,12 +11,10 @@ from tests.support.rows import FINAL, NOON, rows, span
 
 from spanhouse_storage import QueryError, Store
 from spanhouse_storage.reads import (
-    COMPUTED_COLUMNS,
     CONTENT_COLUMNS,
     SLIM_COLUMNS,
     CursorError,
     find_traces,
-    previews,
     spans_of_traces,
     spans_page,
     traces_received_since,
@@ -82,14 +80,8 @@ def test_a_time_bound_keeps_spans_inside_it_and_those_without_a_usable_time(stor
 
 def test_no_traces_is_an_empty_table_with_the_same_columns(store: Store) -> None:
     store.insert("spans", rows("spans", span()), "one")
-    names = [*SLIM_COLUMNS, *COMPUTED_COLUMNS]
+    names = list(SLIM_COLUMNS)
     assert spans_of_traces(store, []).column_names == spans_of_traces(store, [("acme", "t1")]).column_names == names
-
-
-def test_whether_a_span_has_output_is_known_without_its_text(store: Store) -> None:
-    store.insert("spans", rows("spans", span("t1", "a", output="x"), span("t1", "b")), "one")
-    found = spans_of_traces(store, [("acme", "t1")], columns=["span_id", "has_output"]).to_pylist()
-    assert {row["span_id"]: row["has_output"] for row in found} == {"a": True, "b": False}
 
 
 @pytest.mark.parametrize("column", ["bucket", "nowhere", "name; DROP TABLE spans"])
@@ -131,13 +123,6 @@ def test_one_span_is_one_row_with_its_content_or_none(store: Store) -> None:
     store.insert("spans", rows("spans", span("t1", "a", output="out")), "one")
     assert one_span(store, "acme", "t1", "a").column("output").to_pylist() == ["out"]
     assert one_span(store, "acme", "t1", "b").num_rows == 0
-
-
-def test_previews_are_cut_by_characters_not_bytes(store: Store) -> None:
-    store.insert("spans", rows("spans", span("t1", "a", input="漢" * 10, output="so"), span("t1", "b")), "one")
-    found = previews(store, [("acme", "t1", "a"), ("acme", "t1", "gone")], characters=3).to_pylist()
-    assert found == [{"tenant": "acme", "trace_id": "t1", "span_id": "a", "input": "漢漢漢", "output": "so"}]
-    assert previews(store, []).num_rows == 0
 
 
 def test_a_cursor_of_another_list_is_refused(store: Store) -> None:

@@ -20,13 +20,12 @@ from spanhouse_storage.reads.runs import (
     steps_of_runs,
 )
 from spanhouse_storage.reads.spans import (
-    COMPUTED_COLUMNS,
     CONTENT_COLUMNS,
     MATCHED_COLUMNS,
     PAYLOAD_COLUMNS,
     SLIM_COLUMNS,
+    bucket_bounds,
     find_traces,
-    previews,
     span,
     spans_of_traces,
     spans_page,
@@ -35,7 +34,6 @@ from spanhouse_storage.reads.spans import (
 
 __all__ = [
     "AUDIT_COLUMNS",
-    "COMPUTED_COLUMNS",
     "CONTENT_COLUMNS",
     "LONE_CALL",
     "MATCHED_COLUMNS",
@@ -51,10 +49,10 @@ __all__ = [
     "RunFilter",
     "Texts",
     "audit_events",
+    "bucket_bounds",
     "facets",
     "find_traces",
     "list_runs",
-    "previews",
     "run_by_id",
     "runs_by_request",
     "runs_by_session",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -43,10 +43,6 @@ SLIM_COLUMNS = tuple(name for name in SCHEMAS["spans"].names if name not in {*PA
 
 CONTENT_COLUMNS = (*SLIM_COLUMNS, *PAYLOAD_COLUMNS)
 
-# The engine keeps the lengths of texts beside them, so this reads no text.
-COMPUTED_COLUMNS = {"has_output": "notEmpty(output) AS has_output"}
-"""Columns that `spans_of_traces` can add to the table's own: whether a span holds output text."""
-
 MATCHED_COLUMNS = {
     "request_id": "request_id",
     "run_id": "run_hint",
@@ -69,16 +65,16 @@ def spans_of_traces(
 ) -> pa.Table:
     """Return the latest version of every span of the traces `(tenant, trace_id)`, in no order.
 
-    `columns` defaults to `SLIM_COLUMNS` and `COMPUTED_COLUMNS`. `since` and `until` (both inclusive) bound the spans'
+    `columns` defaults to `SLIM_COLUMNS`. `since` and `until` (both inclusive) bound the spans'
     starts and make the read cheap; spans whose own time is unusable are always included. No traces is an empty table
     with the columns.
 
     Raises:
         QueryError: a column is unknown, or is `bucket`, which is for the engine.
     """
-    chosen = _checked(columns or (*SLIM_COLUMNS, *COMPUTED_COLUMNS))
-    bounds, parameters = _bucket_bounds(since, until)
-    statement = sql.compose(_PACKAGE, "spans_of_traces", columns=_selected(chosen), bounds=bounds)
+    chosen = _checked(columns or SLIM_COLUMNS)
+    bounds, parameters = bucket_bounds(since, until)
+    statement = sql.compose(_PACKAGE, "spans_of_traces", columns=", ".join(chosen), bounds=bounds)
     distinct = list(dict.fromkeys(traces))
     tables = [
         store.query(statement, {**parameters, "traces": distinct[first : first + _TRACES_A_QUERY]})
@@ -130,21 +126,6 @@ def span(store: Store, tenant: str, trace_id: str, span_id: str) -> pa.Table:
     return spans_page(store, tenant, trace_id, span_ids=[span_id], content=True, limit=1).rows
 
 
-def previews(store: Store, spans: Sequence[tuple[str, str, str]], *, characters: int = 500) -> pa.Table:
-    """Return the beginnings of what the spans `(tenant, trace_id, span_id)` took and gave, in no order.
-
-    Columns: `tenant, trace_id, span_id, input, output`, each text cut after that many characters; spans that are not
-    stored are left out.
-    """
-    statement = sql.load(_PACKAGE, "previews")
-    distinct = list(dict.fromkeys(spans))
-    tables = [
-        store.query(statement, {"spans": distinct[first : first + _TRACES_A_QUERY], "characters": characters})
-        for first in range(0, len(distinct), _TRACES_A_QUERY)
-    ]
-    return pa.concat_tables(tables) if tables else _empty(("tenant", "trace_id", "span_id", "input", "output"))
-
-
 def find_traces(
     store: Store,
     wanted_id: str,
@@ -186,20 +167,24 @@ def tenant_condition(tenant: str) -> str:
     return "tenant = {tenant:String}" if tenant else "1"
 
 
-def _bucket_bounds(since: datetime | None, until: datetime | None) -> tuple[str, dict[str, int]]:
+def bucket_bounds(since: datetime | None, until: datetime | None) -> tuple[str, dict[str, int]]:
+    """Return a condition on `spans.bucket` and its parameters `since` and `until`, both inclusive.
+
+    The odd-date bucket always passes: a span whose clock was wrong belongs to its trace whatever the time asked for.
+    """
     bounds, parameters = [], {}
     if since is not None:
         parameters["since"] = micros(since) // 1_000_000
         bounds.append("bucket >= fromUnixTimestamp({since:Int64})")
     if until is not None:
-        parameters["until"] = micros(until + timedelta(seconds=1)) // 1_000_000
+        parameters["until"] = micros(until) // 1_000_000
         bounds.append("bucket <= fromUnixTimestamp({until:Int64})")
     return (f"({' AND '.join(bounds)} OR bucket = fromUnixTimestamp(0))" if bounds else "1"), parameters
 
 
 def _checked(columns: Sequence[str]) -> Sequence[str]:
     # ClickHouse hands a DateTime to Arrow as a bare integer; nothing outside the engine needs the bucket.
-    known = {*SCHEMAS["spans"].names, *COMPUTED_COLUMNS} - {"bucket"}
+    known = set(SCHEMAS["spans"].names) - {"bucket"}
     unknown = [name for name in columns if name not in known]
     if unknown:
         msg = f"spans cannot be read by {unknown}: the columns are {', '.join(CONTENT_COLUMNS)}"
@@ -207,15 +192,8 @@ def _checked(columns: Sequence[str]) -> Sequence[str]:
     return columns
 
 
-def _selected(columns: Sequence[str]) -> str:
-    return ", ".join(COMPUTED_COLUMNS.get(name, name) for name in columns)
-
-
 def _empty(columns: Sequence[str]) -> pa.Table:
-    fields = [
-        pa.field(name, pa.bool_()) if name in COMPUTED_COLUMNS else SCHEMAS["spans"].field(name) for name in columns
-    ]
-    return pa.schema(fields).empty_table()
+    return pa.schema([SCHEMAS["spans"].field(name) for name in columns]).empty_table()
 
 
 _NO_TRACES = pa.schema(

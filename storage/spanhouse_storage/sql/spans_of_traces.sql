@@ -1,5 +1,4 @@
--- The latest version of every span of the given traces. The odd-date bucket (1970) is always looked through: a span
--- whose clock was wrong belongs to its trace whatever the time asked for.
+-- The latest version of every span of the given traces.
 SELECT $columns
 FROM spans
 WHERE (tenant, trace_id) IN {traces:Array(Tuple(String, String))}
