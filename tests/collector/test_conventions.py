@@ -16,7 +16,7 @@ from spanhouse_collector.conventions.convention import SPAN_CLASSES, Sighting
 from spanhouse_storage.tables import SCHEMAS
 
 VIRTUAL = {
-    *("tenant", "pending", "error_class", "error_code", "status_code", "failed"),
+    *("tenant", "pending", "error_class", "error_code", "status_code", "status_text", "failed"),
     *("tool_arguments", "tool_result", "input_messages", "output_messages", "preview_input", "preview_output"),
 }
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini"}
@@ -90,6 +90,13 @@ def test_counts_are_read_whatever_their_type(sent: Any, read: int | None) -> Non
         ({"traceloop.span.kind": "workflow"}, "workflow"),
         ({"traceloop.span.kind": "workflow", "gen_ai.operation.name": "invoke_agent"}, "agent"),
         ({"llm.request.type": "embedding"}, "embedding"),
+        ({"langfuse.observation.type": "generation"}, "llm"),
+        ({"langfuse.observation.type": "span", "langfuse.observation.model.name": "m"}, "llm"),
+        ({"langfuse.observation.type": "span", "gen_ai.operation.name": "invoke_agent"}, "agent"),
+        ({"ai.operationId": "ai.generateText.doGenerate"}, "llm"),
+        ({"ai.operationId": "ai.generateText"}, "agent"),
+        ({"operation.name": "ai.embedMany.doEmbed my-function"}, "embedding"),
+        ({"ai.operationId": "ai.toolCall"}, "tool"),
         ({"http.route": "/"}, "other"),
         ({}, "other"),
     ],
@@ -431,3 +438,54 @@ def test_google_adk_merged_tools_are_no_tool_call() -> None:
 def test_a_python_literal_that_utf8_cannot_spell_is_kept_escaped() -> None:
     """Arguments wrapped as a literal may hold half a surrogate pair."""
     assert readers.arguments('{"input_str": "\'\\\\ud800\'"}') == "\\ud800"
+
+
+# --- Langfuse, AI SDK -----------------------------------------------------------------------------------------------
+
+
+def test_langfuse_usage_buckets_are_disjoint() -> None:
+    """Its input is what was neither read from nor written to the cache, so the buckets add up."""
+    usage = '{"input": 2, "input_cached_tokens": 80, "output": 5, "output_reasoning_tokens": 3, "total": 90}'
+    only = row(
+        {
+            "langfuse.observation.type": "generation",
+            "langfuse.observation.model.name": "gpt-4o-mini",
+            "langfuse.observation.usage_details": usage,
+            "langfuse.observation.cost_details": '{"input": 0.1, "total": 0.25}',
+            "langfuse.observation.level": "ERROR",
+            "langfuse.observation.status_message": "rate limit reached",
+            "langfuse.session.id": "s",
+            "langfuse.trace.metadata.request_id": '"q"',
+        },
+        scope="langfuse-sdk",
+    )
+    tokens = ("input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens")
+    assert [only[column] for column in tokens] == [82, 8, 80, 3]
+    assert (only["cost_usd"], only["cost_source"]) == (0.25, "reported")
+    assert (only["status"], only["error_type"], only["status_message"]) == ("error", "rate_limit", "rate limit reached")
+    assert (only["session_id"], only["request_id"], only["convention"]) == ("s", "q", "langfuse")
+
+
+def test_ai_sdk_model_call() -> None:
+    """Messages and requested tools come in GenAI form, counts and names from its own keys."""
+    only = row(
+        {
+            "ai.operationId": "ai.streamText.doStream",
+            "ai.model.id": "gpt-4o-mini",
+            "ai.model.provider": "openai.responses",
+            "ai.prompt.messages": '[{"role":"user","content":[{"type":"text","text":"hi"}]}]',
+            "ai.response.toolCalls": '[{"toolCallId":"c1","toolName":"find","input":"{\\"a\\":1}"}]',
+            "ai.response.finishReason": "tool-calls",
+            "ai.response.msToFirstChunk": 12.5,
+            "ai.usage.inputTokens": 10,
+            "ai.usage.outputTokens": 2,
+            "ai.telemetry.metadata.sessionId": "s",
+            "ai.telemetry.metadata.requestId": "q",
+        },
+        scope="ai",
+    )
+    assert json.loads(only["input"]) == [{"role": "user", "parts": [{"type": "text", "content": "hi"}]}]
+    (answer,) = json.loads(only["output"])
+    assert answer["parts"] == [{"type": "tool_call", "id": "c1", "name": "find", "arguments": {"a": 1}}]
+    assert (only["provider"], only["finish_reasons"], only["ttft_ms"]) == ("openai", ["tool_calls"], 12.5)
+    assert (only["session_id"], only["request_id"], only["input_tokens"]) == ("s", "q", 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from tests.support.otlp_bodies import RECEIVED_US, START_NS, TRACE_ID, attributes, logs, rows, value
 
+from spanhouse_collector import wire
 from spanhouse_collector.normalise import Normaliser
+from spanhouse_collector.normalise.attributes import UNREADABLE
 from spanhouse_collector.records import RawRecord
 
 COMMON = {
@@ -133,6 +136,15 @@ def test_log_time_is_the_first_that_is_set() -> None:
     table = Normaliser()([logs(*made)]).tables["logs"]
     assert table["time"].cast(pa.int64()).to_pylist() == [START_NS] * 3 + [RECEIVED_US * 1000]
     assert table["bucket"].cast(pa.int64()).to_pylist() == [START_NS // 10**9] * 3 + [0]
+
+
+def test_a_body_broken_inside_is_kept_in_base64() -> None:
+    """The door looks at the outermost value alone; what cannot be read further in is still not lost."""
+    request = wire.parse("logs", logs(record({}, "x", time_unix_nano=START_NS)).body)
+    broken = wire.AnyValue(array_value=b"\xff\xff").SerializeToString()
+    request.resource_logs[0].scope_logs[0].log_records[0].body = broken
+    (only,) = rows(RawRecord("logs", request.SerializeToString(), RECEIVED_US), table="logs")
+    assert json.loads(only["body"]) == {UNREADABLE: base64.b64encode(broken).decode()}
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from spanhouse_collector.conventions.ai_sdk import AI_SDK
 from spanhouse_collector.conventions.convention import Convention, matches
 from spanhouse_collector.conventions.google_adk import GOOGLE_ADK
+from spanhouse_collector.conventions.langfuse import LANGFUSE
 from spanhouse_collector.conventions.mlflow import MLFLOW
 from spanhouse_collector.conventions.openinference import OPENINFERENCE
 from spanhouse_collector.conventions.openllmetry import OPENLLMETRY
@@ -21,10 +23,12 @@ from spanhouse_collector.conventions.strands import STRANDS
 
 CONVENTIONS: Final[tuple[Convention, ...]] = (
     SPANHOUSE,
+    LANGFUSE,
     OTEL_GENAI,
     PYDANTIC_AI,
     GOOGLE_ADK,
     STRANDS,
+    AI_SDK,
     MLFLOW,
     OPENINFERENCE,
     OPENLLMETRY,

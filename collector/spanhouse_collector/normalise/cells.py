@@ -150,11 +150,13 @@ def _outcome(cells: Cells, group: Group, events: Mapping[int, Sequence[Event]]) 
         return
     classes = group.column("error_class") or [None] * rows
     http = group.column("status_code") or [None] * rows
+    texts = group.column("status_text") or [""] * rows
     columns: Cells = {name: [""] * rows for name in ("status_message", "error_type", "exception_type")}
     for row in odd:
         exception, message = _exception(events.get(row, ()))
         columns["exception_type"][row] = declared[row] or exception
-        said = failures.first_line(wire.text(group.spans[row].status.message)) or failures.first_line(message)
+        told = (texts[row] or "", wire.text(group.spans[row].status.message), message)
+        said = next((line for each in told if (line := failures.first_line(each))), "")
         columns["status_message"][row] = said
         if status[row] == "error":
             code = declared[row] or http[row] or ""

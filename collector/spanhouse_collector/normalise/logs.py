@@ -15,6 +15,7 @@ from spanhouse.canonical import canonical_json
 from spanhouse_collector import wire
 from spanhouse_collector.conventions.readers import as_text, count, count32, name, number, parsed
 from spanhouse_collector.normalise import times
+from spanhouse_collector.normalise.accepted import accepted
 from spanhouse_collector.normalise.attributes import UNREADABLE, Attributes, Entry
 from spanhouse_collector.normalise.columns import Columns
 from spanhouse_collector.normalise.contexts import Context, Contexts
@@ -48,7 +49,7 @@ class Logs:
         audit: list[dict[str, Any]] = []
         logs: list[dict[str, Any]] = []
         for record in records:
-            for resource_logs in wire.parse("logs", record.body).resource_logs:
+            for resource_logs in accepted("logs", record.body).resource_logs:
                 for scope_logs in resource_logs.scope_logs:
                     context = self._contexts.of(resource_logs.resource, scope_logs.scope, record.tenant)
                     for message in scope_logs.log_records:
@@ -141,6 +142,7 @@ def _typed(entries: Sequence[Entry]) -> dict[str, Value]:
 
 
 def _body(raw: bytes) -> Value:
+    # The check looks at the outermost value alone; what lies inside may still be broken.
     try:
         return wire.any_value(raw)
     except wire.DecodeError:

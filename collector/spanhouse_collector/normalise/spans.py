@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from spanhouse_collector import wire
 from spanhouse_collector.normalise import cells, times
+from spanhouse_collector.normalise.accepted import accepted
 from spanhouse_collector.normalise.attachments import links
 from spanhouse_collector.normalise.attributes import Attributes
 from spanhouse_collector.normalise.columns import Columns, Maps, taken
@@ -24,7 +25,6 @@ from spanhouse_storage.tables import SCHEMAS
 
 _SCHEMA: Final = SCHEMAS["spans"]
 _KINDS: Final = ("", "internal", "server", "client", "producer", "consumer")
-_TRACE_ID: Final = 16
 _SPAN_ID: Final = 8
 
 
@@ -58,15 +58,13 @@ class Spans:
         read = self._attributes.entries
         cut = self._attributes.cut
         for number, record in enumerate(records):
-            for resource_spans in wire.parse("traces", record.body).resource_spans:
+            for resource_spans in accepted("traces", record.body).resource_spans:
                 for scope_spans in resource_spans.scope_spans:
                     context = self._contexts.of(resource_spans.resource, scope_spans.scope, record.tenant)
                     context_number = len(contexts)
                     contexts.append(context)
                     scope = context.scope_name
                     for span in scope_spans.spans:
-                        if not _identified(span):
-                            continue
                         cut.clear()
                         entries = read(span.attributes)
                         shape = self._shapes.of(scope, tuple([entry[0] for entry in entries]))
@@ -144,11 +142,6 @@ class Spans:
             columns.whole(name, taken([getattr(each, name) for each in distinct], pa.string(), index))
         for name, field in (("resource", "resource"), ("scope_attributes", "scope")):
             columns.whole(name, taken([getattr(each, field) for each in distinct], _SCHEMA.field(name).type, index))
-
-
-def _identified(span: Any) -> bool:  # noqa: ANN401 - a wire message
-    trace_id, span_id = span.trace_id, span.span_id
-    return len(trace_id) == _TRACE_ID and len(span_id) == _SPAN_ID and any(trace_id) and any(span_id)
 
 
 def _parent(raw: bytes) -> str:
