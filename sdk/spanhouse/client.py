@@ -10,12 +10,13 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import requests
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from spanhouse.errors import ServerError
 from spanhouse.http_errors import refused, unreachable
-from spanhouse.settings import Signal, base_url
+from spanhouse.settings import Signal, base_url, is_loopback
 
 Json = dict[str, Any]
 _NOT_MODIFIED = 304
@@ -46,8 +47,7 @@ class Client:
         token = token or os.environ.get("SPANHOUSE_TOKEN")
         if token:
             self._session.headers["authorization"] = f"Bearer {token}"
-        # Credentials of ~/.netrc must not take the token's place, nor a proxy stand between loopback addresses.
-        self._session.trust_env = not self.url.startswith(("http://127.", "http://localhost", "http://[::1]"))
+        self._session.trust_env = not is_loopback(self.url)
 
     def __enter__(self) -> Self:
         return self
@@ -197,10 +197,14 @@ class Client:
             headers["content-encoding"] = "gzip"
             body = gzip.compress(body, compresslevel=1, mtime=0)
         answer = self._request("POST", f"/v1/{signal}", data=body, headers=headers)
-        if signal == "traces":
-            traces = ExportTraceServiceResponse.FromString(answer.content).partial_success
-            return traces.rejected_spans, traces.error_message
-        logs = ExportLogsServiceResponse.FromString(answer.content).partial_success
+        try:
+            if signal == "traces":
+                traces = ExportTraceServiceResponse.FromString(answer.content).partial_success
+                return traces.rejected_spans, traces.error_message
+            logs = ExportLogsServiceResponse.FromString(answer.content).partial_success
+        except DecodeError as error:
+            msg = f"{answer.url} answered {answer.status_code} without OTLP: is a Spanhouse server behind this URL?"
+            raise ServerError(msg, status=answer.status_code) from error
         return logs.rejected_log_records, logs.error_message
 
     def _get(self, path: str, filters: Mapping[str, Any] | None = None) -> Json:

@@ -211,10 +211,16 @@ class Delivery(Generic[T]):
         self._deliver(batch[:middle])
         self._deliver(batch[middle:])
 
+    def _attempt(self, body: bytes) -> Answer:
+        try:
+            return self._send(body)
+        except Exception as error:  # noqa: BLE001 - a worker that dies would leave every later record waiting for ever
+            return Answer(Verdict.REFUSED, reason=f"sending failed with {type(error).__name__}: {error}")
+
     def _send_until_settled(self, body: bytes) -> Answer | None:
         backoff = self._limits.first_backoff
         while True:
-            answer = self._send(body)
+            answer = self._attempt(body)
             if answer.verdict is not Verdict.RETRY:
                 return answer
             warn_once(f"retry-{self._name}", f"{self._name} wait in memory: {answer.reason}; trying again")

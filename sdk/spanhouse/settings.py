@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Literal, cast
+from urllib.parse import urlsplit
 
 from opentelemetry.util.re import parse_env_headers
 
@@ -52,6 +54,15 @@ def base_url(url: str | None, environ: Mapping[str, str]) -> str:
         msg = f"the Spanhouse URL {found!r} is not one: give it as http://host:port (argument url or SPANHOUSE_URL)"
         raise ConfigurationError(msg)
     return found
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether the URL is on this machine, where neither a proxy nor the credentials of ~/.netrc belong."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def endpoint(

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import requests
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from spanhouse.settings import Endpoint, Signal
+from spanhouse.settings import Endpoint, Signal, is_loopback
 
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same body may be taken later. 500 is one: a server that fails must not cost a batch."""
 TOO_LARGE = 413
+_SUCCESS = range(200, 300)
 
 
 class Verdict(StrEnum):
@@ -62,12 +64,20 @@ class Transport:
         url = self._endpoint.url
         try:
             response = self._session.post(
-                url, data=_packed(body, self._endpoint.compression), timeout=self._endpoint.timeout
+                url,
+                data=_packed(body, self._endpoint.compression),
+                timeout=self._endpoint.timeout,
+                # A redirected POST becomes a GET, whose 200 would pass for an acknowledgement.
+                allow_redirects=False,
             )
-        except requests.RequestException as error:
+        except requests.ConnectionError as error:
+            # Its message is urllib3's whole story of tries; the type says enough.
             return Answer(Verdict.RETRY, reason=f"{url} cannot be reached ({type(error).__name__})")
+        except OSError as error:
+            # The base of all that requests raises, and what a certificate file that is not there yet gives.
+            return Answer(Verdict.RETRY, reason=f"{url} cannot be reached ({type(error).__name__}: {error})")
         status = response.status_code
-        if response.ok:
+        if status in _SUCCESS:
             return self._taken(response)
         reason = f"{url} answered {status} {response.reason}"
         if status in TRANSIENT:
@@ -81,6 +91,7 @@ class Transport:
     def _connect(self) -> None:
         endpoint = self._endpoint
         self._session = requests.Session()
+        self._session.trust_env = not is_loopback(endpoint.url)
         self._session.headers.update({"content-type": "application/x-protobuf", "user-agent": "spanhouse-python"})
         self._session.headers.update(endpoint.headers)
         if endpoint.compression != "none":
@@ -92,12 +103,15 @@ class Transport:
 
     def _taken(self, response: requests.Response) -> Answer:
         message = self._response()
-        if response.headers.get("content-type", "").startswith("application/x-protobuf"):
+        kind = response.headers.get("content-type", "")
+        if kind.startswith("text/html"):
+            return Answer(Verdict.REFUSED, reason=f"{self._endpoint.url} is a web page and no OTLP server")
+        if kind.startswith("application/x-protobuf"):
             try:
                 message.ParseFromString(response.content)
-            except ValueError as error:
+            except DecodeError:
                 # The batch was taken: an answer that cannot be read is no reason to send it again.
-                return Answer(Verdict.TAKEN, reason=f"the answer of {self._endpoint.url} is no OTLP ({error})")
+                message.Clear()
         if isinstance(message, ExportTraceServiceResponse):
             rejected = message.partial_success.rejected_spans
         else:

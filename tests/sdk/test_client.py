@@ -176,6 +176,13 @@ def test_url_and_token_come_from_the_environment(stub: ApiStub, monkeypatch: pyt
         Client("house:1")
 
 
+def test_an_answer_that_is_no_otlp_is_named(stub: ApiStub, client: Client) -> None:
+    """A web page that says 200 has stored nothing."""
+    stub.reply("/v1/traces", Reply(200, b"<html>", "text/html"))
+    with pytest.raises(ServerError, match="without OTLP"):
+        client.post_otlp("traces", b"body")
+
+
 @pytest.mark.parametrize("compress", [True, False])
 def test_otlp_is_posted_and_rejections_come_back(stub: ApiStub, client: Client, *, compress: bool) -> None:
     """Whoever sends spans through the client learns how many were not taken, and why."""

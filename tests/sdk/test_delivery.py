@@ -103,6 +103,23 @@ def test_refusal_for_good_is_counted_and_warned_of(caplog: pytest.LogCaptureFixt
     assert "401 Unauthorized" in caplog.text
 
 
+def test_a_sender_that_raises_costs_one_batch() -> None:
+    """The worker lives on: an error nobody thought of must not stop all telemetry after it."""
+
+    def explode(records: list[str]) -> Answer | None:
+        if records == ["a"]:
+            raise RuntimeError
+        return None
+
+    far_end = FarEnd(refuse=explode)
+    queue = delivery(far_end)
+    queue.put("a")
+    assert not queue.flush(5)
+    queue.put("b")
+    assert queue.flush(5)
+    assert queue.counts() == Counts(acknowledged=1, lost=1)
+
+
 def test_partial_success_is_counted_as_rejected() -> None:
     """The server took the batch but for one record: that one is not acknowledged."""
     far_end = FarEnd([Answer(Verdict.TAKEN, rejected=1, reason="span id is zero")])

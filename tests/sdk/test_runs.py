@@ -251,6 +251,16 @@ def test_without_init_a_run_works_and_gives_ids() -> None:
     assert not sh.flush(0)
 
 
+def test_what_is_known_only_later_can_be_added(telemetry: OtlpSink) -> None:
+    """The question may come after the start, and an agent may have attributes of its own."""
+    with sh.run("refund") as run:
+        run.input({"question": "why?"})
+        run.set_attribute("shop.region", "eu")
+    assert sh.flush()
+    attributes = telemetry.span("invoke_agent refund").attributes
+    assert (attributes["spanhouse.input"], attributes["shop.region"]) == ('{"question": "why?"}', "eu")
+
+
 def test_a_run_is_entered_once() -> None:
     """One object, one run: a second entry would give two runs one id."""
     run = sh.run("refund")

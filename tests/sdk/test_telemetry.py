@@ -158,10 +158,10 @@ def test_base_url_has_no_trailing_slash() -> None:
     assert base_url("http://house:1/", {}) == "http://house:1"
 
 
-def run_python(script: str, *arguments: str) -> str:
+def run_python(script: str, url: str, *options: str) -> str:
     """Run a script in a process of its own, as OpenTelemetry's providers can be set only once in one."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, *arguments],
+        [sys.executable, "-W", "error", *options, "-c", script, url],
         capture_output=True,
         text=True,
         check=False,
@@ -242,3 +242,73 @@ print(len(run.run_id), run.stop_reason)
     )
     assert out.split() == ["32", "finish"]
     assert sink.spans == sink.pending == []
+
+
+def test_a_forked_worker_sends_over_a_connection_of_its_own(sink: OtlpSink) -> None:
+    """Pre-forking servers set up first and fork then: parent and child both arrive, each record once."""
+    run_python(
+        """
+import os, sys
+import spanhouse as sh
+sh.init("prefork", url=sys.argv[1])
+with sh.run("before"):
+    pass
+assert sh.flush()
+child = os.fork()
+with sh.run("child" if child == 0 else "parent"):
+    pass
+assert sh.flush()
+if child == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+""",
+        sink.url,
+        "-Wignore::DeprecationWarning",
+    )
+    assert sorted(span.name for span in sink.spans) == [f"invoke_agent {who}" for who in ("before", "child", "parent")]
+
+
+def test_the_applications_own_flush_and_shutdown_send_ours(sink: OtlpSink) -> None:
+    """Frameworks flush the provider they know; what we hold goes out with it."""
+    run_python(
+        """
+import sys
+from opentelemetry import _logs, trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.trace import TracerProvider
+traces, logs = TracerProvider(), LoggerProvider()
+trace.set_tracer_provider(traces)
+_logs.set_logger_provider(logs)
+import spanhouse as sh
+sh.init("ours", url=sys.argv[1])
+with sh.run("refund"):
+    pass
+assert traces.force_flush() and logs.force_flush()
+traces.shutdown()
+logs.shutdown()
+loss = sh.telemetry_loss()
+assert (loss["spans"]["acknowledged"], loss["logs"]["acknowledged"]) == (2, 2), loss
+""",
+        sink.url,
+    )
+    assert len(sink.spans) == 1
+
+
+def test_debug_logs_of_sending_are_not_sent(sink: OtlpSink) -> None:
+    """An application that exports its debug logs must not get a log for each request that carries logs."""
+    run_python(
+        """
+import logging, sys
+import spanhouse as sh
+sh.init("ours", url=sys.argv[1])
+from opentelemetry.sdk._logs import LoggingHandler
+logging.getLogger().addHandler(LoggingHandler())
+logging.getLogger().setLevel(logging.DEBUG)
+logging.getLogger("app").info("hello")
+assert sh.flush()
+assert sh.flush()
+""",
+        sink.url,
+        "-Wignore::DeprecationWarning",
+    )
+    assert [log.body for log in sink.logs] == ["hello"]
