@@ -107,6 +107,8 @@ def create_app(parts: Parts) -> FastAPI:
         title="Spanhouse",
         summary="What AI agents did, and the switch that stops them.",
         lifespan=lifespan,
+        # A server that traced its own OTLP requests would send itself a span for every span it takes.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         docs_url="/docs",
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",

@@ -43,7 +43,8 @@ RUN_FILTERS = (
 # Escape sequences and direction marks in what a model wrote must not steer the reader's terminal.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
-console = Console(highlight=False, soft_wrap=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+"""Standard output. Into a pipe or a file tables are wide, so that no line of a reader's grep is folded."""
 
 
 def url_option(command: F) -> F:
@@ -147,7 +148,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     """Print a table; columns named in ``right`` are aligned to the right."""
     out = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        out.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        out.add_column(column, justify="right" if column in right else "left", no_wrap=True, overflow="ellipsis")
     for row in rows:
         # Text, not markup: a model's square brackets are not styles.
         out.add_row(*(_plain(show(cell)) for cell in row))

@@ -118,7 +118,7 @@ def _turns(story: _Story, agent: Agent, facts: Mapping[str, Any], random: Random
 def _chosen(agent: Agent, random: Random) -> Tool:
     """Return the tool of a turn; rare ones give way to the agent's first."""
     tool = random.choice(agent.tools)
-    rare = {"transfer_to_human": agent.escalates * 3, "records.delete": 0.3}
+    rare = {"transfer_to_human": agent.escalates, "records.delete": 0.3}
     return tool if random.random() < rare.get(tool.name, 1.0) else agent.tools[0]
 
 
