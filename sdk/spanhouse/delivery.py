@@ -205,7 +205,8 @@ class Delivery(Generic[T]):
     def _divide(self, batch: list[T], reason: str) -> None:
         if len(batch) == 1:
             with self._changed:
-                self._lose(1, reason)
+                if not self._closing:
+                    self._lose(1, reason)
             return
         middle = len(batch) // 2
         self._deliver(batch[:middle])

@@ -175,6 +175,8 @@ def _resource(settings: Settings) -> Resource:
         keys.SERVICE_NAME: settings.service,
         keys.SERVICE_VERSION: settings.service_version,
         keys.ENVIRONMENT: settings.environment,
+        # Spans and logs made outside any run belong to somebody too.
+        keys.TENANT: settings.tenant,
     }
     return Resource.create({key: value for key, value in said.items() if value})
 

@@ -171,7 +171,9 @@ def test_spans_outside_a_run_carry_no_run(telemetry: OtlpSink) -> None:
     with sh.tool_call("look", {}):
         assert sh.current_run() is None
     assert sh.flush()
-    assert "spanhouse.run_id" not in telemetry.span("execute_tool look").attributes
+    span = telemetry.span("execute_tool look")
+    assert "spanhouse.run_id" not in span.attributes
+    assert (span.resource["tenant.id"], span.resource["deployment.environment.name"]) == ("acme", "test")
 
 
 def test_a_run_inside_a_run_is_a_sub_agent(telemetry: OtlpSink) -> None:
