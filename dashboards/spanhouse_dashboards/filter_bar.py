@@ -1,14 +1,15 @@
-"""Widgets that filter runs. Each is bound to the query parameter of its name, so a filtered page is a link."""
+"""Widgets that filter runs. Each stands for the query parameter of its name, so a filtered page is a link."""
 
 from __future__ import annotations
 
-import streamlit as st
+from spanhouse_dashboards import address, data
 
-from spanhouse_dashboards import data
-
-WINDOWS = {"1h": "5m", "24h": "1h", "7d": "6h", "30d": "1d", "all": "7d"}
-"""Windows on offer and the step a trend over each is cut in."""
+ALL_TIME = "all"
+WINDOWS = {"1h": "1 hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days", ALL_TIME: "All time"}
+"""Windows on offer."""
 DEFAULT_WINDOW = "24h"
+STEPS = {"1h": "5m", "24h": "1h", "7d": "6h", "30d": "1d", ALL_TIME: "7d"}
+"""The step a trend over each window is cut in."""
 SORTS = {
     "-started_at": "Newest first",
     "-cost_usd": "Most expensive",
@@ -48,69 +49,24 @@ FREE_TEXT = frozenset({"session_id", "user_id", "request_id", "agent_version", "
 
 def window() -> dict[str, str]:
     """Show the time window; return `{"since": age}`, or nothing for all time."""
-    chosen = st.segmented_control(
-        "Window",
-        list(WINDOWS),
-        default=DEFAULT_WINDOW,
-        required=True,
-        key="since",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
-    return {} if chosen in (None, "all") else {"since": str(chosen)}
+    chosen = address.switch("since", WINDOWS, DEFAULT_WINDOW)
+    return {} if chosen == ALL_TIME else {"since": chosen}
 
 
 def step(filters: dict[str, str]) -> str:
     """Return the step a trend over the filters' window is cut in."""
-    return WINDOWS.get(filters.get("since", "all"), WINDOWS["all"])
-
-
-def labelled(name: str, labels: dict[str, str], *, width: int) -> str:
-    """Show a choice whose labels differ from what the address says; return the chosen key, the first by default.
-
-    Streamlit's own binding writes labels into the address, and other pages link here by key.
-    """
-    widget = f"{name}_choice"
-    wanted = st.query_params.get(name)
-    st.session_state[widget] = wanted if wanted in labels else next(iter(labels))
-
-    def remember() -> None:
-        st.query_params[name] = st.session_state[widget]
-
-    return st.selectbox(
-        name.capitalize(),
-        list(labels),
-        format_func=labels.__getitem__,
-        key=widget,
-        on_change=remember,
-        label_visibility="collapsed",
-        width=width,
-    )
+    return STEPS[filters.get("since", ALL_TIME)]
 
 
 def choices(names: tuple[str, ...]) -> dict[str, str]:
     """Show one widget a filter, side by side; return those that are set."""
     out: dict[str, str] = {}
     for name in names:
-        value = _free(name) if name in FREE_TEXT else _choice(name)
+        if name in FREE_TEXT:
+            value: str | None = address.words(name, LABELS[name], "Any")
+        else:
+            known = FIXED_OPTIONS.get(name) or data.facets().get("stop_code" if name == "stop_reason" else name, [])
+            value = address.choice(name, LABELS[name], known)
         if value:
             out[name] = value
     return out
-
-
-def _free(name: str) -> str | None:
-    return st.text_input(LABELS[name], key=name, bind="query-params", placeholder="Any")
-
-
-def _choice(name: str) -> str | None:
-    known = FIXED_OPTIONS.get(name) or data.facets().get("stop_code" if name == "stop_reason" else name, [])
-    return st.selectbox(
-        LABELS[name],
-        known,
-        index=None,
-        key=name,
-        bind="query-params",
-        placeholder="Any",
-        # A link may name a value that no list holds, such as `policy_deny:send_email` or an agent seen long ago.
-        accept_new_options=True,
-    )

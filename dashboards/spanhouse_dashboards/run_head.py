@@ -65,18 +65,18 @@ def links(run: Json) -> None:
         if run["agent"]:
             st.page_link(
                 urls.RUNS, label="Runs of this agent", icon=":material/smart_toy:",
-                query_params=urls.runs({"agent": run["agent"], "since": "all"}),
+                query_params=urls.runs({"agent": run["agent"]}),
             )  # fmt: skip
         if run["stop_reason"]:
             st.page_link(
                 urls.RUNS, label="Runs that ended alike", icon=":material/flag:",
-                query_params=urls.runs({"stop_reason": run["stop_reason"], "since": "all"}),
+                query_params=urls.runs({"stop_reason": run["stop_reason"]}),
             )  # fmt: skip
         for name, label in (("session_id", "This session"), ("user_id", "This user")):
             if run[name]:
                 st.page_link(
                     urls.RUNS, label=label, icon=":material/person:",
-                    query_params=urls.runs({name: run[name], "since": "all"}),
+                    query_params=urls.runs({name: run[name]}),
                 )  # fmt: skip
         st.page_link(
             urls.TRIAGE,

@@ -32,7 +32,7 @@ RUN_FILTERS = (
 
 
 def runs(filters: Mapping[str, str | None], **more: str | None) -> dict[str, str]:
-    """Return the Runs page's query parameters for these filters; empty values are left out.
+    """Return the Runs page's query parameters for these filters; empty values are left out, no `since` is all time.
 
     Raises:
         KeyError: a name that is no filter of the Runs page, so a link can never lead to an unfiltered list.
@@ -42,7 +42,7 @@ def runs(filters: Mapping[str, str | None], **more: str | None) -> dict[str, str
     if unheard:
         msg = f"no filter of the Runs page: {', '.join(unheard)}; known are {', '.join(RUN_FILTERS)}"
         raise KeyError(msg)
-    return {name: value for name, value in merged.items() if value}
+    return {"since": "all", **{name: value for name, value in merged.items() if value}}
 
 
 def run(run_id: str, span_id: str | None = None) -> dict[str, str]:

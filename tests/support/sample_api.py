@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from tests.support import sample_traces
+from tests.support import sample_alerts, sample_traces
 from tests.support.sample_runs import Json, Sample, stamp
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400}
@@ -142,7 +142,7 @@ def _add_figures(app: FastAPI, sample: Sample) -> None:
 
     @app.get("/api/v1/alerts")
     def alerts() -> Json:
-        return {"rules": [], "alerts": [], "notifications": []} if app.state.empty else _alerts(sample.now)
+        return {"rules": [], "alerts": [], "notifications": []} if app.state.empty else sample_alerts.build(sample.now)
 
     @app.get("/healthz")
     def health() -> Json:
@@ -155,10 +155,17 @@ def _tool(name: str, calls: Sequence[tuple[Json, Json]]) -> Json:
     low, high = _wilson(errors, len(mine))
     times = [step["ms"] for _, step in mine]
     return {
-        "tool": name, "calls": len(mine), "errors": errors, "error_rate": errors / len(mine), "low": low, "high": high,
-        "denials": sum(run["policy_denials"] for run, _ in mine), "p50_ms": _quantile(times, 0.5), "p95_ms": _quantile(times, 0.95),
+        "tool": name,
+        "calls": len(mine),
+        "errors": errors,
+        "error_rate": errors / len(mine),
+        "low": low,
+        "high": high,
+        "denials": sum(run["policy_denials"] for run, _ in mine),
+        "p50_ms": _quantile(times, 0.5),
+        "p95_ms": _quantile(times, 0.95),
         "runs": len({run["run_id"] for run, _ in mine}),
-    }  # fmt: skip
+    }
 
 
 def _filtered(sample: Sample, query: Json) -> list[Json]:
@@ -280,25 +287,6 @@ def _wilson(hits: float, total: float, z: float = 1.96) -> tuple[float | None, f
     middle = (share + square / (2 * total)) / (1 + square / total)
     reach = z * math.sqrt(share * (1 - share) / total + square / (4 * total * total)) / (1 + square / total)
     return max(0.0, middle - reach), min(1.0, middle + reach)
-
-
-def _alerts(now: datetime) -> Json:
-    earlier = [stamp(now - timedelta(minutes=minutes)) for minutes in (2, 14, 300)]
-    return {
-        "rules": [
-            {"name": "tool-errors", "kind": "threshold", "severity": "critical", "metric": "tool_error_rate", "threshold": 0.2, "window": "15m", "enabled": True},
-            {"name": "cost-per-hour", "kind": "threshold", "severity": "warning", "metric": "cost", "threshold": 5.0, "window": "1h", "enabled": True},
-        ],
-        "alerts": [
-            {"rule": "tool-errors", "kind": "threshold", "severity": "critical", "state": "firing", "labels": {"tool": "run_sql", "tenant": "acme"}, "value": 0.41, "threshold": 0.2, "since": earlier[1], "last_evaluated": earlier[0], "summary": "41 % of run_sql calls failed in the last 15 minutes (threshold 20 %)."},
-            {"rule": "cost-per-hour", "kind": "threshold", "severity": "warning", "state": "pending", "labels": {"tenant": "globex"}, "value": 5.2, "threshold": 5.0, "since": earlier[0], "last_evaluated": earlier[0], "summary": "Spend of globex is $5.20 in the last hour (threshold $5.00)."},
-            {"rule": "cost-per-hour", "kind": "threshold", "severity": "warning", "state": "resolved", "labels": {"tenant": "acme"}, "value": 1.1, "threshold": 5.0, "since": earlier[2], "last_evaluated": earlier[0], "summary": "Spend of acme is $1.10 in the last hour (threshold $5.00)."},
-        ],
-        "notifications": [
-            {"key": "tool-errors/run_sql/acme", "rule": "tool-errors", "receiver": "on-call", "transition": "firing", "sent_at": earlier[1], "attempts": 1, "error": None},
-            {"key": "cost-per-hour/acme", "rule": "cost-per-hour", "receiver": "finance", "transition": "resolved", "sent_at": None, "attempts": 3, "error": "502 from hooks.example.test"},
-        ],
-    }  # fmt: skip
 
 
 def _problem(status: int, title: str, detail: str) -> JSONResponse:

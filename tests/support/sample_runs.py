@@ -69,7 +69,7 @@ class Sample:
 
 
 def build_runs(now: datetime) -> list[Json]:
-    """Return the runs, newest first: one a stop code within the last day, quiet ones over the last week, one running."""
+    """Return the runs, newest first: one for each stop code in the last day, quiet ones over the week, one running."""
     dice = random.Random(7)
     out: list[Json] = []
     for index, code in enumerate(StopCode):

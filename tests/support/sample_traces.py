@@ -165,13 +165,29 @@ def _audit(run: Json, start: datetime, length: float) -> list[Json]:
         plan.append((1.0, "run.end", {"stop_reason": run["stop_reason"]}))
     return [
         {
-            "tenant": run["tenant"], "stream": run["run_id"], "seq": seq, "name": name, "time": stamp(start + timedelta(seconds=length * share)),
-            "environment": run["environment"], "request_id": run["request_id"], "run_id": run["run_id"], "trace_id": run["trace_id"], "span_id": None,
-            "agent": run["agent"], "agent_version": run["agent_version"], "step": None, "tool": subject or None, "args_hash": None,
-            "decision": data.get("decision"), "status": None, "duration_ms": None, "event_version": 1, "data": data,
+            "tenant": run["tenant"],
+            "stream": run["run_id"],
+            "seq": seq,
+            "name": name,
+            "time": stamp(start + timedelta(seconds=length * share)),
+            "environment": run["environment"],
+            "request_id": run["request_id"],
+            "run_id": run["run_id"],
+            "trace_id": run["trace_id"],
+            "span_id": None,
+            "agent": run["agent"],
+            "agent_version": run["agent_version"],
+            "step": None,
+            "tool": subject or None,
+            "args_hash": None,
+            "decision": data.get("decision"),
+            "status": None,
+            "duration_ms": None,
+            "event_version": 1,
+            "data": data,
         }
         for seq, (share, name, data) in enumerate(plan)
-    ]  # fmt: skip
+    ]
 
 
 def _shape(sample: Sample) -> None:
@@ -296,7 +312,7 @@ def content(sample: Sample, run: Json, span: Json) -> Json:
             "attributes": {
                 "exception.type": "ConnectionError",
                 "exception.message": span["status_message"],
-                "exception.stacktrace": 'Traceback (most recent call last):\n  File "tools.py", line 7\nConnectionError',
+                "exception.stacktrace": 'Traceback:\n  File "tools.py", line 7\nConnectionError',
             },
         }
     ]

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from spanhouse_dashboards import columns, data, filter_bar, first_trace, headline, run_table, text, urls
+from spanhouse_dashboards import address, columns, data, filter_bar, first_trace, headline, run_table, text, urls
 from spanhouse_dashboards.figures import stop_reasons as stop_figures
 from spanhouse_dashboards.figures import tools as tool_figures
 from spanhouse_dashboards.figures import trend as trend_figures
@@ -94,7 +94,7 @@ def trends(filters: dict[str, str]) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader("Over time", width="content")
-            metric = filter_bar.labelled("trend", TRENDS, width=220)
+            metric = address.menu("trend", TRENDS, width=220)
         with st.skeleton(height=300):
             points = data.metrics((metric,), filters, step=filter_bar.step(filters))
             st.plotly_chart(

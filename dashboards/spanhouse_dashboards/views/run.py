@@ -6,14 +6,13 @@ import json
 
 import streamlit as st
 
-from spanhouse_dashboards import data, record_tables, run_head, run_table, span_detail, text, tree, urls
+from spanhouse_dashboards import address, data, record_tables, run_head, run_table, span_detail, text, tree, urls
 from spanhouse_dashboards.components.span_tree import span_tree
 from spanhouse_dashboards.figures.waterfall import visible, waterfall
 
 BODY_HEIGHT = 640
 RECENT = 15
-VIEWS = ["Tree", "Waterfall"]
-"""As the address says them, too: the binding writes an option as it is shown."""
+VIEWS = {"tree": "Tree", "waterfall": "Waterfall"}
 RENEW = "3s"
 NO_BAR = {"displayModeBar": False, "scrollZoom": False}
 
@@ -74,18 +73,10 @@ def chosen_span(run: data.Json, rows: list[tree.Row]) -> str:
 def trace(run: data.Json, rows: list[tree.Row], selected: str, *, truncated: bool) -> str | None:
     """Show the tree or the waterfall; return the span chosen in it."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        view = st.segmented_control(
-            "View",
-            VIEWS,
-            default=VIEWS[0],
-            required=True,
-            key="view",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
+        view = address.switch("view", VIEWS, "tree")
         if truncated:
             st.badge(f"first {text.count(data.MAX_SPANS)} spans", icon=":material/content_cut:", color="orange")
-    if view == VIEWS[1]:
+    if view == "waterfall":
         return timeline(run, rows, selected)
     return span_tree(rows, selected=selected, key="span_tree", height=BODY_HEIGHT)
 

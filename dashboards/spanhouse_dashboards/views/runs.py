@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from spanhouse_dashboards import data, filter_bar, first_trace, run_table, text
+from spanhouse_dashboards import address, data, filter_bar, first_trace, run_table, text
 from spanhouse_dashboards.figures.stop_reasons import runs_over_time
 
 PAGE_SIZE = 50
@@ -28,15 +28,8 @@ def chosen_filters() -> dict[str, str]:
     """Show the filter bar; return what is set."""
     with st.container(horizontal=True, vertical_alignment="center"):
         filters = filter_bar.window()
-        words = st.text_input(
-            "Search",
-            key="text",
-            bind="query-params",
-            placeholder="A word of what was asked or answered",
-            icon=":material/search:",
-            label_visibility="collapsed",
-        )
-        sort = filter_bar.labelled("sort", filter_bar.SORTS, width=190)
+        sort = address.menu("sort", filter_bar.SORTS, width=190)
+    words = address.words("text", "Search", "A word of what was asked or answered", icon=":material/search:")
     with st.grid(6, min_column_width=150):
         filters |= filter_bar.choices(MAIN_FILTERS)
     hidden_but_set = [name for name in MORE_FILTERS if st.query_params.get(name)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from spanhouse_dashboards import data, record_tables, run_head, text, urls
+from spanhouse_dashboards import address, data, record_tables, run_head, text, urls
 from spanhouse_dashboards.meanings import explain
 
 LONG = 800
@@ -113,16 +113,15 @@ def decisions(item: data.Json, index: int) -> None:
 
 
 st.title("Triage", anchor=False)
-wanted = st.text_input(
+wanted = address.words(
+    "id",
     "Request, run, trace or session id",
-    key="id",
-    bind="query-params",
-    placeholder="Paste the id the customer or the alert gave you",
+    "Paste the id the customer or the alert gave you",
     icon=":material/search:",
     width=640,
 )
 if wanted:
     with data.told(), st.skeleton(height=420):
-        report(data.triage(wanted.strip()))
+        report(data.triage(wanted))
 else:
     st.caption("The answer to: what was asked, what did the agent do, what was refused, why did it stop?")
