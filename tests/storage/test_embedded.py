@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -137,6 +138,26 @@ def test_a_second_directory_in_the_same_process_is_refused_and_let_go(path: Path
         open_store(other)
     store.close()
     open_store(other).close()
+
+
+def test_a_store_that_is_just_being_opened_is_worth_another_try(path: Path) -> None:
+    path.mkdir()
+    with (path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreHeldError, match="is being opened by another process; try again") as refused:
+            open_store(path)
+        assert refused.value.pid is None
+
+
+def test_an_opening_that_is_interrupted_holds_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embedded, "use_database", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            open_store(path)
+    open_store(path).close()
 
 
 def test_a_closed_store_can_be_opened_again_and_a_second_close_does_nothing(path: Path, store: Store) -> None:
