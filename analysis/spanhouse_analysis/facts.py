@@ -90,14 +90,11 @@ def _root(groups: Groups) -> pl.DataFrame:
     of_root = {"root_span_id": "span_id", "state": "state", "outcome": "outcome", "budget": "budget"}
     numbers = {"reported_steps": "steps", "spans_expected": "spans_expected", "root_start": "start", "root_end": "end"}
     label = principal["name"].str.replace(r"^(invoke_agent|invoke_workflow) ", "")
-    named = principal.select(
-        name=pl.when((pl.col("span_class") == AGENT) & (pl.col("agent") != "")).then("agent").otherwise(label)
-    )
     return root.select(
         *(pl.when(known).then(column).otherwise(pl.lit("")).alias(name) for name, column in of_root.items()),
         *(pl.when(known).then(column).alias(name) for name, column in numbers.items()),
         run_type=pl.when(known).then("run_type").otherwise(pl.lit("")),
-        name=named["name"],
+        label=label,
         lone=pl.Series(groups.lone),
     )
 
@@ -217,6 +214,8 @@ def _finish(runs: pl.DataFrame, now: datetime) -> pl.DataFrame:
         is_deleted=pl.lit(0, dtype=pl.UInt8),
         superseded_by=pl.lit(""),
         computed_at=pl.lit(now),
+        # The named agent before the label of the workflow around it.
+        name=pl.when(pl.col("owner") != "").then("owner").otherwise("label"),
         model=model,
         models=pl.col("models").fill_null(
             pl.when(model != "").then(pl.concat_list(model)).otherwise(pl.lit([], dtype=pl.List(pl.String)))
