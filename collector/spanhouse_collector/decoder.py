@@ -28,8 +28,6 @@ Range: TypeAlias = tuple[Path, int, int]
 COMMAND: Final = (sys.executable, "-m", "spanhouse_collector.child")
 TIMEOUT_SECONDS: Final = 120.0
 
-_ATTEMPTS: Final = 2
-
 _log = logging.getLogger(__name__)
 
 
@@ -71,7 +69,7 @@ class Decoder:
         self._number = 0
         self._closed = False
         # The insert thread decodes too, where the store refused rows and their neighbours are to be parted from them.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         for left in folder.glob("*.arrow"):
@@ -83,25 +81,36 @@ class Decoder:
         return self._child.pid if self._child else None
 
     def start(self) -> None:
-        """Start the child, so that its imports run while nothing waits for them; otherwise the first request does."""
-        if self._child:
-            return
-        try:
-            self._child = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
-        except OSError as error:
-            msg = f"the decode child {self._command} cannot be started: {error}"
-            raise DecoderUnavailableError(msg) from error
-        self._unread, self._ready = b"", False
-
-    def decode(self, ranges: Sequence[Range]) -> Decoded:
-        """Return the rows of the records in the ranges.
+        """Start the child, so that its imports run while nothing waits for them; otherwise the first request does.
 
         Raises:
-            DecodeError: the child raised, or died or hung twice over these records.
+            DecoderUnavailableError: the system starts no process.
+        """
+        with self._lock:
+            self._refuse_if_closed()
+            if self._child:
+                return
+            try:
+                self._child = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
+            except OSError as error:
+                msg = f"the decode child {self._command} cannot be started: {error}"
+                raise DecoderUnavailableError(msg) from error
+            self._unread, self._ready = b"", False
+
+    def decode(self, ranges: Sequence[Range], *, attempts: int = 2) -> Decoded:
+        """Return the rows of the records in the ranges.
+
+        Args:
+            ranges: where the records lie.
+            attempts: deaths of the child that blame the records. It can die of memory pressure or an operator's hand,
+                so one is not enough unless it is known already that one of these records is to blame.
+
+        Raises:
+            DecodeError: the child raised, or died or hung so often over these records.
             DecoderUnavailableError: the child cannot be had, or its disk is full; try again later.
         """
         with self._lock:
-            return self._decode(ranges)
+            return self._decode(ranges, attempts)
 
     def close(self) -> None:
         """End the child at once; a decode under way fails with `DecoderUnavailableError`."""
@@ -111,11 +120,11 @@ class Decoder:
         with self._lock:
             self._discard_child()
 
-    def _decode(self, ranges: Sequence[Range]) -> Decoded:
+    def _decode(self, ranges: Sequence[Range], attempts: int) -> Decoded:
         self._number += 1
         name = f"{self._number:08d}"
         try:
-            answer = self._answer({"ranges": [(str(f), a, b) for f, a, b in ranges], "name": name})
+            answer = self._answer({"ranges": [(str(f), a, b) for f, a, b in ranges], "name": name}, attempts)
             return Decoded(
                 tables={table: _open(file) for table, file in answer["tables"].items()},
                 traces=_open(answer["traces"]),
@@ -127,15 +136,14 @@ class Decoder:
             for file in self._folder.glob(f"{name}.*.arrow"):
                 file.unlink()
 
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, request: dict[str, Any], attempts: int) -> dict[str, Any]:
         line = json.dumps({**request, "into": str(self._folder)}).encode() + b"\n"
         reason = ""
-        for _ in range(_ATTEMPTS):
+        for _ in range(attempts):
             self._make_ready()
             try:
                 answer: dict[str, Any] = json.loads(self._exchange(line))
             except (OSError, EOFError) as error:
-                # A child can die of memory pressure or an operator's hand; only a second death blames the records.
                 reason = str(error)
                 self._discard_child()
                 _log.warning("the decode child failed: %s", reason)
@@ -146,7 +154,7 @@ class Decoder:
                 raise DecodeError(answer["error"])
             return answer
         self._refuse_if_closed()
-        msg = f"the decode child failed {_ATTEMPTS} times over the same records: {reason}"
+        msg = f"the decode child failed {attempts} times over the same records: {reason}"
         raise DecodeError(msg)
 
     def _make_ready(self) -> None:

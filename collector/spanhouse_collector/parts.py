@@ -40,12 +40,18 @@ class PartDecoder:
     ) -> None:
         self._decoder, self._file, self._dead_letters, self._metrics = decoder, file, dead_letters, metrics
 
+    def warm_up(self) -> None:
+        """Start the decoder's child, which needs a moment before it can take its first records."""
+        self._decoder.start()
+
     def decode(self, entries: Sequence[Entry], name: str = "") -> Iterator[Part]:
         """Yield the records decoded, as one part where all of them can be."""
         if not entries:
             return
+        # Within a part the culprit is already known to be; alone it gets a second chance before it is set aside.
+        attempts = 1 if name and len(entries) > 1 else 2
         try:
-            part = Part(name, entries, self._decoder.decode(self._ranges(entries)))
+            part = Part(name, entries, self._decoder.decode(self._ranges(entries), attempts=attempts))
         except DecodeError as error:
             self._metrics.decode_errors.inc()
             yield from self.without_culprit(entries, name, str(error))

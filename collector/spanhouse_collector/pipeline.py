@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,35 +94,20 @@ class Pipeline:
         Raises:
             JournalHeldError: another process has the journal directory.
         """
-        settings, metrics, backlog = self._settings, self.metrics, self._backlog
-        segments = SegmentDirectory(self._directory)
-        batches = BatchLog(self._directory)
-        journal = Journal(
-            segments,
-            settled=batches.settled,
-            on_committed=backlog.add,
-            segment_bytes=settings.segment_bytes,
-            max_bytes=settings.max_journal_bytes,
-            min_free_bytes=settings.min_free_bytes,
-        )
-        self._report(journal, batches)
-        backlog.add(journal.recovered.entries)
-        decoder = Decoder(self._directory / "decoded", command=settings.decoder_command)
-        decoder.start()
-        dead_letters = DeadLetters(self._directory / "dead-letters")
-        parts = PartDecoder(decoder, journal.file, dead_letters, metrics)
-        writer = BatchWriter(self._store, batches, parts, metrics, backlog.stopping)
-        stages = Stages(
-            backlog=backlog,
-            batches=batches,
-            journal=journal,
-            parts=parts,
-            writer=writer,
-            metrics=metrics,
-            on_stored=self._on_stored,
-        )
-        self._running = _Running(segments, batches, journal, decoder, stages)
-        stages.start()
+        with ExitStack() as undo:
+            segments = SegmentDirectory(self._directory)
+            undo.callback(segments.release)
+            batches = BatchLog(self._directory)
+            undo.callback(batches.close)
+            journal = self._open_journal(segments, batches)
+            undo.callback(journal.close)
+            self._report(journal, batches)
+            self._backlog.add(journal.recovered.entries)
+            decoder = Decoder(self._directory / "decoded", command=self._settings.decoder_command)
+            stages = self._stages(batches, journal, decoder)
+            self._running = _Running(segments, batches, journal, decoder, stages)
+            stages.start()
+            undo.pop_all()
 
     def stop(self, drain_seconds: float = 5.0) -> None:
         """Take no more, store what the time allows, end threads and child; what is left stays in the journal."""
@@ -161,6 +147,29 @@ class Pipeline:
     def drain(self, timeout: float) -> bool:
         """Return whether everything acknowledged came into the store within the seconds."""
         return self._backlog.drain(timeout)
+
+    def _open_journal(self, segments: SegmentDirectory, batches: BatchLog) -> Journal:
+        return Journal(
+            segments,
+            settled=batches.settled,
+            on_committed=self._backlog.add,
+            segment_bytes=self._settings.segment_bytes,
+            max_bytes=self._settings.max_journal_bytes,
+            min_free_bytes=self._settings.min_free_bytes,
+        )
+
+    def _stages(self, batches: BatchLog, journal: Journal, decoder: Decoder) -> Stages:
+        dead_letters = DeadLetters(self._directory / "dead-letters")
+        parts = PartDecoder(decoder, journal.file, dead_letters, self.metrics)
+        return Stages(
+            backlog=self._backlog,
+            batches=batches,
+            journal=journal,
+            parts=parts,
+            writer=BatchWriter(self._store, batches, parts, self.metrics, self._backlog.stopping),
+            metrics=self.metrics,
+            on_stored=self._on_stored,
+        )
 
     def _pending_items(self) -> float:
         return self.lag().items

@@ -71,6 +71,7 @@ class Stages:
 
     def _decode_all(self) -> None:
         try:
+            until_it_works("start the decode child", self._parts.warm_up, self._backlog.stopping)
             for batch in tuple(self._batches.unsettled):
                 self._decode(self._backlog.take_until(batch.end), batch)
             while work := self._backlog.take():
