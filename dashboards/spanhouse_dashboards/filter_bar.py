@@ -13,11 +13,12 @@ STEPS = {"1h": "5m", "24h": "1h", "7d": "6h", "30d": "1d", ALL_TIME: "7d"}
 SORTS = {
     "-started_at": "Newest first",
     "-cost_usd": "Most expensive",
-    "-input_tokens": "Most tokens",
+    "-tokens": "Most tokens",
     "-run_seconds": "Longest",
     "-tool_errors": "Most tool errors",
-    "-policy_denials": "Most denials",
+    "-retries": "Most retries",
     "-loops": "Most loops",
+    "-steps": "Most steps",
 }
 LABELS = {
     "tenant": "Tenant",

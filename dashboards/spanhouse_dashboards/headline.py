@@ -43,7 +43,7 @@ CARDS = (
         "tokens_per_run_p50",
         "Tokens per run",
         "Median of input plus output tokens of a run; beside it the 95th percentile.",
-        (("sort", "-input_tokens"),),
+        (("sort", "-tokens"),),
         "Runs by tokens",
         second="tokens_per_run_p95",
     ),
@@ -72,8 +72,8 @@ CARDS = (
         "policy_deny_rate",
         "Denied by policy",
         "Tool calls a policy refused, of all requested tool calls.",
-        (("sort", "-policy_denials"),),
-        "Runs by denials",
+        (("stop_reason", "policy_deny"),),
+        "Runs it stopped",
     ),
     Card(
         "runs_active", "Running now", "Runs that have started and not ended.", (("status", "running"),), "Running runs"
@@ -100,21 +100,41 @@ def sparkline(points: Points, metric: str) -> list[float] | None:
 
 def link_label(card: Card, point: Mapping[str, Any] | None) -> str:
     """Return the words of a card's link: the counts behind the number where they are known, and what it leads to."""
-    if point is None or point.get("numerator") is None or point.get("denominator") is None:
-        return card.link
-    return f"{text.count(point['numerator'])} of {text.count(point['denominator'])} · {card.link}"
+    counts = counted(point) if point is not None else ""
+    return f"{counts} · {card.link}" if counts else card.link
+
+
+def counted(point: Mapping[str, Any]) -> str:
+    """Return what was counted: `112 of 118` for a ratio, `118 runs` for a sum or quantile, else nothing."""
+    numerator, denominator = point.get("numerator"), point.get("denominator")
+    if denominator is None:
+        return ""
+    if point["unit"] in text.RATIO_UNITS:
+        return "" if numerator is None else f"{text.count(numerator)} of {text.count(denominator)}"
+    return "1 run" if denominator == 1 else f"{text.count(denominator)} runs"
 
 
 def evidence(point: Mapping[str, Any] | None) -> str:
     """Return what a number rests on: `112 of 118 · 95% interval 89.3% to 97.4%`, or as much of it as is known."""
     if point is None or point["value"] is None:
         return "no data in this window"
-    parts = []
-    numerator, denominator, unit = point.get("numerator"), point.get("denominator"), str(point["unit"])
-    if numerator is not None and denominator is not None:
-        parts.append(f"{text.count(numerator)} of {text.count(denominator)}")
-    elif denominator is not None:
-        parts.append(f"over {text.count(denominator)} runs")
+    parts, unit = [counted(point)], str(point["unit"])
     if point.get("low") is not None and point.get("high") is not None:
         parts.append(f"95% interval {text.quantity(point['low'], unit)} to {text.quantity(point['high'], unit)}")
-    return " · ".join(parts)
+    return " · ".join(part for part in parts if part)
+
+
+def stop_reasons(points: Points) -> dict[str, int]:
+    """Return how many runs ended for each reason, subjects kept apart, from points of `stop_reason_share`."""
+    out: dict[str, int] = {}
+    for point in points:
+        if point["numerator"]:
+            reason = stop_reason(point)
+            out[reason] = out.get(reason, 0) + int(point["numerator"])
+    return out
+
+
+def stop_reason(point: Mapping[str, Any]) -> str:
+    """Return the stop reason a point of `stop_reason_share` is about."""
+    code, subject = point["group"].get("stop_code") or "unknown", point["group"].get("stop_subject")
+    return f"{code}:{subject}" if subject else str(code)

@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime
 
 UNKNOWN = "—"
+RATIO_UNITS = frozenset({"1", "ratio", "share"})
+"""Units of numbers between 0 and 1 that are read as percentages."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:^&=])")
 _MINUTE = 60
 _HOUR = 3600
@@ -107,15 +109,15 @@ def shortened(value: str | None, length: int = _TEN_THOUSAND) -> str:
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """Return a metric's value in its unit: `ratio`, `usd`, `tokens`, `seconds`, `ms`, or a plain number."""
+    """Return a metric's value in its unit (`1` is a ratio), or as a plain number."""
     match unit:
-        case "ratio" | "share" | "1":
+        case _ if unit in RATIO_UNITS:
             return percent(value)
-        case "usd" | "USD":
+        case "usd":
             return usd(value)
-        case "seconds" | "s":
+        case "s":
             return seconds(value)
-        case "milliseconds" | "ms":
+        case "ms":
             return duration(value)
         case _:
             return compact(value)

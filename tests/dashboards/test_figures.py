@@ -16,7 +16,7 @@ from spanhouse_dashboards.figures.waterfall import MIN_SHARE, visible, waterfall
 
 
 def point(start: str, value: float | None, low: float | None, high: float | None, **more: Any) -> dict[str, Any]:
-    counts = {"numerator": 1, "denominator": 2, "unit": "ratio", "metric": "completion_rate", "group": {}}
+    counts = {"numerator": 1, "denominator": 2, "unit": "1", "metric": "completion_rate", "group": {}}
     return {"start": start, "value": value, "low": low, "high": high, **counts, **more}
 
 

@@ -94,7 +94,7 @@ def test_the_runs_page_goes_on_by_cursor_and_back(api: Api) -> None:
 
 
 def test_the_order_in_the_address_is_the_order_of_the_table(api: Api) -> None:
-    tokens = table(opened("runs", since="all", sort="-input_tokens"), "Tokens")["Tokens"].dropna()
+    tokens = table(opened("runs", since="all", sort="-tokens"), "Tokens")["Tokens"].dropna()
     assert list(tokens) == sorted(tokens, reverse=True)
 
 

@@ -10,63 +10,64 @@ from tests.support.sample_runs import Json, stamp
 def build(now: datetime) -> Json:
     """Return what the alerts route answers at `now`."""
     just, earlier, long_ago = (stamp(now - timedelta(minutes=minutes)) for minutes in (2, 14, 300))
-    errors: Json = {"kind": "threshold", "severity": "critical", "threshold": 0.2}
-    spend: Json = {"kind": "threshold", "severity": "warning", "threshold": 5.0}
+    errors = {"rule": "tool-errors", "kind": "ratio", "severity": "page", "threshold": 0.2}
+    spend = {"rule": "cost-per-hour", "kind": "budget", "severity": "warn", "threshold": 5.0}
     return {
         "rules": [
-            {"name": "tool-errors", **errors, "metric": "tool_error_rate", "window": "15m", "enabled": True},
-            {"name": "cost-per-hour", **spend, "metric": "cost", "window": "1h", "enabled": True},
+            _rule("tool-errors", "ratio", "tool_error_rate", "tool_error_rate by tool above 20 % over 15m", just, 1),
+            _rule("cost-per-hour", "budget", "cost", "cost by tenant above $5.00 an hour", just, 0),
         ],
         "alerts": [
-            {
-                "rule": "tool-errors",
-                **errors,
-                "state": "firing",
-                "labels": {"tool": "run_sql", "tenant": "acme"},
-                "value": 0.41,
-                "since": earlier,
-                "last_evaluated": just,
-                "summary": "41 % of run_sql calls failed in the last 15 minutes (threshold 20 %).",
-            },
-            {
-                "rule": "cost-per-hour",
-                **spend,
-                "state": "pending",
-                "labels": {"tenant": "globex"},
-                "value": None,
-                "since": just,
-                "last_evaluated": just,
-                "summary": "Spend of globex cannot be computed: a model has no price.",
-            },
-            {
-                "rule": "cost-per-hour",
-                **spend,
-                "state": "resolved",
-                "labels": {"tenant": "acme"},
-                "value": 1.1,
-                "since": long_ago,
-                "last_evaluated": just,
-                "summary": "Spend of acme is $1.10 in the last hour (threshold $5.00).",
-            },
+            _alert("a1", errors, "firing", {"tool": "run_sql", "tenant": "acme"}, 0.41, earlier, just)
+            | {"summary": "41 % of run_sql calls failed in the last 15 minutes (threshold 20 %)."},
+            _alert("a2", spend, "pending", {"tenant": "globex"}, None, just, just)
+            | {"summary": "Spend of globex cannot be computed: a model has no price.", "no_data": True},
+            _alert("a3", spend, "resolved", {"tenant": "acme"}, 1.1, long_ago, just)
+            | {"summary": "Spend of acme is $1.10 in the last hour (threshold $5.00).", "ends_at": just},
         ],
         "notifications": [
-            {
-                "key": "tool-errors/run_sql/acme",
-                "rule": "tool-errors",
-                "receiver": "on-call",
-                "transition": "firing",
-                "sent_at": earlier,
-                "attempts": 1,
-                "error": None,
-            },
-            {
-                "key": "cost-per-hour/acme",
-                "rule": "cost-per-hour",
-                "receiver": "finance",
-                "transition": "resolved",
-                "sent_at": None,
-                "attempts": 3,
-                "error": "502 from hooks.example.test",
-            },
+            _notification("n1", "tool-errors", "on-call", "firing", earlier, None),
+            _notification("n2", "cost-per-hour", "finance", "resolved", None, "502 from hooks.example.test"),
         ],
+        "problems": [{"line": 12, "message": "unknown metric `tool_eror_rate`"}],
+        "health": {"last_evaluated": just},
+    }
+
+
+def _rule(name: str, kind: str, metric: str, text: str, evaluated: str, firing: int) -> Json:
+    return {
+        "id": name,
+        "kind": kind,
+        "metric": metric,
+        "severities": ["page"],
+        "text": text,
+        "dimensions": ["tenant"],
+        "annotations": {},
+        "state": "firing" if firing else "ok",
+        "firing": firing,
+        "pending": 0,
+        "last_evaluated": evaluated,
+        "error": None,
+    }
+
+
+def _alert(
+    name: str, rule: Json, state: str, labels: dict[str, str], value: float | None, since: str, evaluated: str
+) -> Json:
+    moments = {"since": since, "started_at": since, "ends_at": None, "last_evaluated": evaluated}
+    return {"id": name, **rule, "state": state, "labels": labels, "value": value, **moments} | {
+        "no_data": False,
+        "error": None,
+    }
+
+
+def _notification(key: str, rule: str, receiver: str, transition: str, sent: str | None, error: str | None) -> Json:
+    return {
+        "key": key,
+        "rule": rule,
+        "receiver": receiver,
+        "transition": transition,
+        "sent_at": sent,
+        "attempts": 1 if error is None else 3,
+        "error": error,
     }

@@ -149,6 +149,10 @@ def _add_figures(app: FastAPI, sample: Sample) -> None:
         return {"status": "ok"}
 
 
+def _sorted_by(run: Json, key: str) -> Any:
+    return run["input_tokens"] if key == "tokens" else run[key]
+
+
 def _tool(name: str, calls: Sequence[tuple[Json, Json]]) -> Json:
     mine = [(run, step) for run, step in calls if step["tool"] == name]
     errors = sum(step["status"] == "error" for _, step in mine)
@@ -203,6 +207,8 @@ def _points(sample: Sample, name: str, runs: Sequence[Json], query: Json) -> Ite
     step = query.get("step")
     width = timedelta(seconds=int(step[:-1]) * UNITS[step[-1]]) if step else sample.now - since
     by = [part for part in (query.get("by") or "").split(",") if part]
+    # Shares are always told apart by stop reason, whatever else they are grouped by.
+    by += ["stop_code", "stop_subject"] if name == "stop_reason_share" else []
     groups = sorted({tuple(_key(run, part) for part in by) for run in runs}, key=str) if by else [()]
     begin = since
     while begin < sample.now:
@@ -226,8 +232,9 @@ def _points(sample: Sample, name: str, runs: Sequence[Json], query: Json) -> Ite
 
 
 def _key(run: Json, part: str) -> str | None:
-    if part == "stop_code":
-        return (run["stop_reason"] or "running").partition(":")[0]
+    code, _, subject = (run["stop_reason"] or "running").partition(":")
+    if part.startswith("stop_"):
+        return code if part == "stop_code" else subject
     value: str | None = run[part]
     return value
 
@@ -245,7 +252,7 @@ def _value(name: str, all_runs: Sequence[Json], whole: Sequence[Json]) -> Json:
             "denominator": denominator,
             "low": low,
             "high": high,
-            "unit": "ratio",
+            "unit": "1",
         }
     if name in QUANTILES:
         field = "run_seconds" if name.startswith("run_seconds") else "input_tokens"
@@ -262,8 +269,8 @@ def _value(name: str, all_runs: Sequence[Json], whole: Sequence[Json]) -> Json:
         known = [run["cost_usd"] for run in runs if run["cost_usd"] is not None]
         return {
             "value": sum(known) if known else None,
-            "numerator": None,
-            "denominator": len(runs),
+            "numerator": sum(known),
+            "denominator": len(known),
             "low": None,
             "high": None,
             "unit": "usd",

@@ -42,7 +42,7 @@ def _trace(sample: Sample, run: Json) -> None:
     failing = run["tool_errors"]
     for index in range(run["tool_calls"] + 1):
         at = start + timedelta(seconds=slot * index)
-        call = _span(run, f"model{index}", root["span_id"], at, slot * 450, "model", f"chat {run['model']}")
+        call = _span(run, f"model{index}", root["span_id"], at, slot * 450, "llm", f"chat {run['model']}")
         call |= {
             "model": run["model"],
             "provider": "openai",
@@ -109,7 +109,7 @@ def _span(run: Json, name: str, parent: str | None, start: datetime, ms: float, 
         "replayed": False,
         "attempt": None,
         "step": None,
-        "step_kind": kind if kind in {"model", "tool"} else None,
+        "step_kind": {"llm": "model", "tool": "tool"}.get(kind),
         "model": None,
         "provider": None,
         "input_tokens": None,
@@ -245,7 +245,7 @@ def _grow(sample: Sample, run: Json) -> None:
         index = len(spans)
         kind, title = (
             ("agent", "invoke_agent researcher"),
-            ("model", f"chat {run['model']}"),
+            ("llm", f"chat {run['model']}"),
             ("tool", "execute_tool search_web"),
             ("retrieval", "retrieve passages"),
             ("other", "GET /v1/search"),
@@ -259,7 +259,7 @@ def _grow(sample: Sample, run: Json) -> None:
             kind,
             title,
         )
-        if kind == "model":
+        if kind == "llm":
             span |= {"model": run["model"], "input_tokens": 900 + index, "output_tokens": 80, "cost_usd": 0.0004}
         if kind == "agent":
             span["parent_span_id"] = spans[0]["span_id"]
@@ -274,7 +274,7 @@ def content(sample: Sample, run: Json, span: Json) -> Json:
     text = HOSTILE if hostile else "I will look the order up first."
     asked = run["input_preview"] or "(not captured)"
     payload: dict[str, Any] = {"input": None, "output": None, "system_instructions": None, "tool_definitions": None}
-    if span["span_class"] == "model":
+    if span["span_class"] == "llm":
         payload["system_instructions"] = [
             {"type": "text", "content": "You help customers. Never promise what you cannot do."}
         ]

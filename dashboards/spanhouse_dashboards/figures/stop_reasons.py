@@ -43,7 +43,7 @@ def runs_over_time(points: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Return stacked bars of ended runs by family of stop reason.
 
     Args:
-        points: metric points grouped by `stop_code` and stepped over time; the count is their numerator.
+        points: points of `stop_reason_share` stepped over time; the count is their numerator.
     """
     figure = base.canvas(
         height=150,

@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 
 from spanhouse_dashboards import text
 from spanhouse_dashboards.figures import base
-
-RATIO_UNITS = frozenset({"ratio", "share", "1"})
+from spanhouse_dashboards.headline import evidence
 
 
 def trend(points: Sequence[Mapping[str, Any]], *, label: str, color: str = base.BLUE, height: int = 240) -> go.Figure:
@@ -56,10 +55,10 @@ def trend(points: Sequence[Mapping[str, Any]], *, label: str, color: str = base.
             hovertemplate="%{customdata[0]}<extra></extra>",
         )
     )
-    if unit in RATIO_UNITS:
+    if unit in text.RATIO_UNITS:
         figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
     else:
-        figure.update_yaxes(rangemode="tozero", tickprefix="$" if unit.lower() == "usd" else "")
+        figure.update_yaxes(rangemode="tozero", tickprefix="$" if unit == "usd" else "")
     return figure
 
 
@@ -93,8 +92,4 @@ def _stretches(points: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
 
 def _hover(point: Mapping[str, Any], unit: str) -> str:
     parts = [f"<b>{base.plain(text.quantity(point['value'], unit))}</b>"]
-    if point.get("numerator") is not None and point.get("denominator") is not None:
-        parts.append(f"{text.count(point['numerator'])} of {text.count(point['denominator'])}")
-    if point.get("low") is not None and point.get("high") is not None:
-        parts.append(f"interval {text.quantity(point['low'], unit)} to {text.quantity(point['high'], unit)}")
-    return "<br>".join(parts)
+    return "<br>".join([*parts, base.plain(evidence(point))])

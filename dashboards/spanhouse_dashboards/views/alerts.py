@@ -16,7 +16,7 @@ STATES: dict[str, tuple[str, Any, str]] = {
     "pending": ("Pending", "orange", ":material/hourglass_top:"),
     "resolved": ("Resolved", "green", ":material/check_circle:"),
 }
-SEVERITY_COLORS: dict[str, Any] = {"critical": "red", "warning": "orange", "info": "blue"}
+SEVERITY_COLORS: dict[str, Any] = {"page": "red", "warn": "orange"}
 OTHER_STATE = 9
 
 
@@ -27,10 +27,12 @@ def page() -> None:
         found = data.alerts()
         if not found["rules"] and not found["alerts"]:
             st.info(
-                "No alert rule is set up. Add rules to `alerts.yaml` and restart, or reload them.",
+                "No alert rule is set up. The format of the rules file is described in the docs.",
                 icon=":material/rule:",
             )
             return
+        for problem in found.get("problems") or ():
+            st.warning(f"Rules file, line {problem['line']}: {text.inert(problem['message'])}", icon=":material/rule:")
         counts(found["alerts"])
         for alert in sorted(found["alerts"], key=rank):
             if alert["state"] in {"firing", "pending"}:
@@ -40,10 +42,13 @@ def page() -> None:
             key="kinds",
         )
         with rules:
-            table(found["rules"], key="rules", empty="No rule is set up.")
+            table(found["rules"], key="rules", empty="No rule is set up.", first=("id", "state", "text"))
         with resolved:
             table(
-                [alert for alert in found["alerts"] if alert["state"] == "resolved"], key="resolved", empty="None yet."
+                [alert for alert in found["alerts"] if alert["state"] == "resolved"],
+                key="resolved",
+                empty="None yet.",
+                first=("rule", "summary", "ends_at"),
             )
         with sent:
             table(found["notifications"], key="sent", empty="Nothing was sent yet.")
@@ -92,12 +97,13 @@ def _number(value: float | None) -> str:
     return text.UNKNOWN if value is None else f"{value:,.4g}"
 
 
-def table(rows: list[data.Json], *, key: str, empty: str) -> None:
-    """Show rows as they are, nested values as JSON text."""
+def table(rows: list[data.Json], *, key: str, empty: str, first: tuple[str, ...] = ()) -> None:
+    """Show rows as they are, some columns first, nested values as JSON; columns of unknowns are left out."""
     if not rows:
         st.caption(empty)
         return
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    known = [name for row in rows for name, value in row.items() if value not in (None, "", [], {})]
+    names = [name for name in dict.fromkeys((*first, *known)) if name in known]
     frame = pl.DataFrame(
         {
             name.replace("_", " ").capitalize(): pl.Series([_flat(row.get(name)) for row in rows], dtype=pl.String)

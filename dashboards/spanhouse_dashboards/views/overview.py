@@ -42,7 +42,7 @@ def one_card(card: headline.Card, filters: dict[str, str], points: headline.Poin
     if card.second:
         other = headline.overall(points, card.second)
         value = f"{value} · p95 {text.quantity(other['value'], unit) if other else text.UNKNOWN}"
-    with st.container(border=True, gap=None):
+    with st.container(border=True, gap=None, height="stretch"):
         st.metric(
             card.label,
             value,
@@ -67,10 +67,7 @@ def reasons(filters: dict[str, str]) -> None:
     with st.container(border=True):
         st.subheader("Why runs ended", help="Each ended run has exactly one stop reason. Choose a bar to see its runs.")
         with st.skeleton(height=300):
-            points = data.metrics(("stop_reason_share",), filters, by="stop_code")
-            counts = {
-                str(point["group"]["stop_code"]): int(point["numerator"]) for point in points if point["numerator"]
-            }
+            counts = headline.stop_reasons(data.metrics(("stop_reason_share",), filters))
             if not counts:
                 st.caption("No run ended in this window.")
                 return

@@ -49,7 +49,7 @@ def histogram(filters: dict[str, str]) -> None:
     """Show how many runs ended when, and how."""
     with st.skeleton(height=150):
         unsorted = {name: value for name, value in filters.items() if name != "sort"}
-        points = data.metrics(("stop_reason_share",), unsorted, by="stop_code", step=filter_bar.step(filters))
+        points = data.metrics(("stop_reason_share",), unsorted, step=filter_bar.step(filters))
         if any(point["numerator"] for point in points):
             st.plotly_chart(
                 runs_over_time(points),
