@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +14,8 @@ from spanhouse_collector.metrics import Metrics
 from spanhouse_collector.records import RawRecord
 from spanhouse_collector.segment import Entry, Found
 from spanhouse_collector.segments import scan_file
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,10 @@ class PartDecoder:
             self._metrics.decode_errors.inc()
             yield from self.without_culprit(entries, name, str(error))
             return
+        lost = len(entries) - part.decoded.records
+        if lost:
+            self._metrics.damaged_records.inc(lost)
+            _log.error("%d acknowledged requests cannot be read from the journal any more: the disk is damaged", lost)
         yield part
 
     def without_culprit(self, entries: Sequence[Entry], name: str, reason: str) -> Iterator[Part]:

@@ -107,11 +107,12 @@ class Stages:
         until_it_works("note a stored batch", lambda: self._batches.stored(batch), stopping)
         if self._batches.settled.segment > settled.segment:
             until_it_works("trim the journal", self._trim, stopping)
+        # The listener hears first: what is stored but not yet told of still counts as waiting.
+        if traces.num_rows:
+            self._tell(traces)
         self._backlog.done(decoded.work)
         self._metrics.batch_rows.observe(decoded.work.items)
         self._metrics.batch_seconds.observe(time.monotonic() - decoded.work.since)
-        if traces.num_rows:
-            self._tell(traces)
 
     def _trim(self) -> None:
         self._batches.sync()

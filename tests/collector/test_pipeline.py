@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """From acknowledged to stored, against a real embedded store: each span once, whatever fails on the way."""
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import pytest
 from tests.support.collector_server import pipeline_of, running
 from tests.support.export_requests import logs, span_id, trace_id, traces
 
+from spanhouse_collector.batching import BatchLimits
 from spanhouse_collector.decoder import COMMAND
 from spanhouse_collector.journal import JournalUnavailableError
 from spanhouse_collector.pipeline import Pipeline
@@ -270,6 +270,19 @@ def test_a_decoder_that_cannot_work_blames_no_record_and_the_next_start_stores_a
     with running(pipeline_of(store, tmp_path)) as pipeline:
         assert pipeline.drain(30)
     assert raw_ids(store) == ids(1)
+
+
+def test_a_record_damaged_on_disk_before_it_is_stored_is_counted_and_costs_no_other(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(pipeline_of(store, tmp_path, limits=BatchLimits(linger=600, small_linger=600))) as pipeline:
+        send(pipeline, *(traces(number) for number in range(3)))
+        (file,) = tmp_path.glob("*.segment")
+        file.write_bytes(file.read_bytes().replace(span_id(1, 0), bytes(8)))
+        assert pipeline.drain(30)
+    assert "cannot be read from the journal" in caplog.text
+    assert pipeline.metrics.registry.get_sample_value("spanhouse_collector_journal_damaged_records_total") == 1
+    assert raw_ids(store) == ids(0, 2)
 
 
 def test_a_listener_that_fails_is_counted_and_holds_up_nothing(store: Store, tmp_path: Path) -> None:
