@@ -74,6 +74,7 @@ class FactsJob:
         self._progress: datetime | None = None
         self._swept = self._watermark = datetime.fromtimestamp(0, UTC)
         self._version = 0
+        self._computing = 0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -97,9 +98,9 @@ class FactsJob:
                 )
 
     def pending(self) -> int:
-        """Return how many traces wait to be computed."""
+        """Return how many traces wait to be computed, those of the pass under way included."""
         with self._lock:
-            return len(self._dirty)
+            return len(self._dirty) + self._computing
 
     def recover(self) -> int:
         """Make dirty whatever was received since the watermark, before the first ``tick``; return how many traces."""
@@ -123,6 +124,7 @@ class FactsJob:
             self._swept = now
         with self._lock:
             due = self._dirty.due(now, TRACES_A_PASS)
+            self._computing = len(due)
         published = 0
         waiting = _periods(due)
         try:
@@ -133,6 +135,7 @@ class FactsJob:
             with self._lock:
                 for part in waiting:
                     self._dirty.put_back(part.items())
+                self._computing = 0
         self._advance()
         return published
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 import pyarrow as pa
 
 from spanhouse_analysis.times import rfc3339
+from spanhouse_storage.payload import restored
 
 Json: TypeAlias = dict[str, Any]
 
@@ -83,7 +84,7 @@ def _span(row: Mapping[str, Any], *, content: bool) -> Json:
     result["model"] = _known(row.get("response_model")) or _known(row.get("request_model"))
     if content:
         result.update({name: _parsed(row.get(name)) for name in _CONTENT})
-        result.update({name: dict(row.get(name) or ()) for name in _MAPS})
+        result.update({name: restored(dict(row.get(name) or ()), row) for name in _MAPS})
     return result
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from fastapi import Request
-from spanhouse_analysis.job import FactsJob
 from sqlalchemy import Engine
 
 from spanhouse_alerts.engine import AlertEngine
+from spanhouse_analysis.job import FactsJob
 from spanhouse_collector.pipeline import Pipeline
 from spanhouse_server.control.board import Board
 from spanhouse_server.settings import Settings

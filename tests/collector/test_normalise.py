@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests.support.otlp_bodies import RECEIVED_US, START_NS, TRACE_ID, attributes, event, row, rows, span, traces
 
 from spanhouse_collector import wire
-from spanhouse_collector.normalise import Normaliser, normalise, restored
+from spanhouse_collector.normalise import Normaliser, normalise
 from spanhouse_collector.normalise.attributes import MAX_TEXT, UNREADABLE
 from spanhouse_collector.records import TRACES_SCHEMA, RawRecord
+from spanhouse_storage.payload import restored
 from spanhouse_storage.tables import SCHEMAS
 
 SCALARS = (

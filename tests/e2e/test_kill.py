@@ -11,8 +11,9 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from tests.support.process import ServerProcess, free_port, pages, run_cli
 
-from tests.support.process import ServerProcess
+from spanhouse_storage import open_store
 
 pytestmark = pytest.mark.e2e
 
@@ -58,16 +59,12 @@ def _send_runs(url: str, seconds: float) -> list[str]:
     return exporter.acknowledged
 
 
-def _stored(server: ServerProcess) -> list[str]:
-    spans: list[str] = []
-    cursor = None
-    while True:
-        page = server.get("/api/v1/runs", limit=200, **({"cursor": cursor} if cursor else {}))
-        for run in page["runs"]:
-            spans += [s["span_id"] for s in server.get(f"/api/v1/runs/{run['run_id']}/spans")["spans"]]
-        cursor = page["next_cursor"]
-        if not cursor:
-            return spans
+def _stored(data: Path) -> list[str]:
+    store = open_store(data / "store")
+    try:
+        return [str(span) for span in store.query("SELECT span_id FROM spans FINAL")["span_id"].to_pylist()]
+    finally:
+        store.close()
 
 
 def test_acknowledged_spans_survive_kill_and_are_stored_once(tmp_path: Path) -> None:
@@ -84,16 +81,17 @@ def test_acknowledged_spans_survive_kill_and_are_stored_once(tmp_path: Path) -> 
             acknowledged += sent
             server.start()
         server.drain()
-        stored = _stored(server)
+        counted = sum(run["spans_stored"] for run in pages(server, "/api/v1/runs", "runs"))
+        server.stop()
+    stored = _stored(server.data)
     assert len(acknowledged) > 20
+    assert counted == len(stored)
     assert set(acknowledged) <= set(stored)
     assert len(stored) == len(set(stored))
 
 
 def test_a_second_process_on_the_directory_gets_one_plain_sentence(tmp_path: Path) -> None:
     """The second server ends with exit code 1 and one line that names the holder and what to do."""
-    from tests.support.process import free_port, run_cli  # noqa: PLC0415 - only this test starts a second one
-
     with ServerProcess(tmp_path / "data") as server:
         second = run_cli("up", "--http", f"127.0.0.1:{free_port()}", "--data", str(server.data), "--ui", "false")
         said = second.stderr.strip().splitlines()
@@ -105,8 +103,6 @@ def test_a_second_process_on_the_directory_gets_one_plain_sentence(tmp_path: Pat
 
 def test_a_taken_port_is_said_in_one_sentence_with_the_flag(tmp_path: Path) -> None:
     """The port is checked before the store is opened."""
-    from tests.support.process import run_cli  # noqa: PLC0415 - only this test starts a second one
-
     with ServerProcess(tmp_path / "data") as server:
         second = run_cli("up", "--http", f"127.0.0.1:{server.port}", "--data", str(tmp_path / "other"))
     assert second.returncode == 1

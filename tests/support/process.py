@@ -49,20 +49,17 @@ class ServerProcess:
     def start(self) -> None:
         """Start the process and wait until it is ready."""
         flags = [text for name, value in self._settings.items() for text in (f"--{name.replace('_', '-')}", value)]
-        self.process = subprocess.Popen(
-            [
-                *spanhouse("up"),
-                "--http",
-                f"127.0.0.1:{self.port}",
-                "--data",
-                str(self.data),
-                "--ui",
-                str(self._ui),
-                *flags,
-            ],
-            stdout=self.log.open("ab"),
-            stderr=subprocess.STDOUT,
-        )
+        command = [
+            *spanhouse("up"),
+            "--http",
+            f"127.0.0.1:{self.port}",
+            "--data",
+            str(self.data),
+            "--ui",
+            str(self._ui),
+        ]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([*command, *flags], stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
@@ -116,3 +113,15 @@ def run_cli(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         spanhouse(*arguments), capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environ}
     )
+
+
+def pages(server: ServerProcess, path: str, key: str) -> list[dict[str, Any]]:
+    """Return every row of a list, page by page."""
+    rows: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = server.get(path, limit=500, **cursor)
+        rows += page[key]
+        if not page["next_cursor"]:
+            return rows
+        cursor = {"cursor": page["next_cursor"]}

@@ -22,7 +22,9 @@ def wilson(successes: float, trials: float) -> Interval:
     share, square = min(successes / trials, 1.0), Z * Z
     centre = (share + square / (2 * trials)) / (1 + square / trials)
     half = Z * math.sqrt(share * (1 - share) / trials + square / (4 * trials * trials)) / (1 + square / trials)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At the ends the bound is the end itself; rounding would put it a hair beside.
+    low = 0.0 if successes <= 0 else max(0.0, centre - half)
+    return low, 1.0 if successes >= trials else min(1.0, centre + half)
 
 
 def quantile(ordered: Values, q: float) -> float | None:

@@ -116,10 +116,15 @@ class Point:
             "group": {name: value or None for name, value in self.group.items()},
             "start": rfc3339(self.start),
             "end": rfc3339(self.end),
-            "value": self.value,
-            "numerator": self.numerator,
-            "denominator": self.denominator,
-            "low": self.low,
-            "high": self.high,
+            "value": _stable(self.value),
+            "numerator": _stable(self.numerator),
+            "denominator": _stable(self.denominator),
+            "low": _stable(self.low),
+            "high": _stable(self.high),
             "unit": self.unit,
         }
+
+
+def _stable(figure: float | None) -> float | None:
+    """Return the figure to twelve digits: further ones depend on the order in which rows were added up."""
+    return figure if figure is None or figure.is_integer() else float(f"{figure:.12g}")

@@ -12,11 +12,10 @@ import pyarrow.compute as pc
 from spanhouse_collector.normalise.attributes import Attributes
 from spanhouse_collector.normalise.contexts import Contexts
 from spanhouse_collector.normalise.logs import Logs
-from spanhouse_collector.normalise.payload import restored
 from spanhouse_collector.normalise.spans import Spans
 from spanhouse_collector.records import TRACES_SCHEMA, Counts, Normalised, RawRecord
 
-__all__ = ["Normaliser", "normalise", "restored"]
+__all__ = ["Normaliser", "normalise"]
 
 
 class Normaliser:

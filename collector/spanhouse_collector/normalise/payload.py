@@ -1,7 +1,7 @@
 """What went into a span and what came out: messages, arguments and results, wherever the emitter put them.
 
 A text that an attribute holds word for word is not stored twice: in ``attributes`` the key then stands with the name of
-the column behind an "@" (``@input``), and `restored` puts the text back.
+the column behind an "@" (``@input``), and `spanhouse_storage.payload.restored` puts the text back.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from spanhouse_collector.conventions.genai_events import from_events
 from spanhouse_collector.conventions.readers import as_text, json_text
 from spanhouse_collector.normalise.group import Event, Group
 
-COLUMNS: Final = ("input", "output", "system_instructions", "tool_definitions")
-REFERENCES: Final = {f"@{column}": column for column in COLUMNS}
-
 # Sources before and after the messages that must be put together from events or numbered attributes.
 _INPUT: Final = {LLM: (("input_messages",), ("preview_input",)), TOOL: (("tool_arguments",), ("preview_input",))}
 _OUTPUT: Final = {LLM: (("output_messages",), ("preview_output",)), TOOL: (("tool_result",), ("preview_output",))}
@@ -25,11 +22,6 @@ _OTHER_OUTPUT: Final = (("preview_output", "output_messages"), ())
 
 _SIGNS_OF_ANSWER: Final = frozenset({"input_tokens", "output_tokens", "finish_reasons", "response_id"})
 _EVENT_CLASSES: Final = frozenset({LLM, TOOL, AGENT, WORKFLOW})
-
-
-def restored(attributes: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Return a span's attributes with every reference to a payload column replaced by that column's text."""
-    return {key: columns[REFERENCES[text]] if text in REFERENCES else text for key, text in attributes.items()}
 
 
 class Payload:

@@ -7,9 +7,9 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from spanhouse_analysis.metrics import MetricError, MetricQuery, catalogue, evaluate
 from starlette.responses import Response
 
+from spanhouse_analysis.metrics import MetricError, MetricQuery, catalogue, evaluate
 from spanhouse_server.api.answers import answer, json_answer
 from spanhouse_server.api.filters import run_filter
 from spanhouse_server.api.problems import Problem

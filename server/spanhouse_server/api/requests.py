@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request
-from spanhouse_analysis.triage import triage
 from starlette.responses import Response
 
+from spanhouse_analysis.triage import triage
 from spanhouse_server.api.answers import json_answer
 from spanhouse_server.api.problems import Problem
 from spanhouse_server.parts import parts_of

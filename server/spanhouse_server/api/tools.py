@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from spanhouse_analysis.tools import tools
 from starlette.responses import Response
 
+from spanhouse_analysis.tools import tools
 from spanhouse_server.api.answers import answer
 from spanhouse_server.api.filters import run_filter
 from spanhouse_server.parts import parts_of

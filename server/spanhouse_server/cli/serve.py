@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
@@ -119,7 +120,8 @@ def serve(settings: Settings, listener: socket.socket, beside: Callable[[], None
         backlog=2048,
     )
     server = _Server(config, announce=lambda: _announce(settings), beside=beside)
-    server.run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # raised again by uvicorn once all has been stopped in order
+        server.run(sockets=[listener])
 
 
 def _announce(settings: Settings) -> None:

@@ -66,6 +66,14 @@ def spans_of(run: Mapping[str, Any], *, tenant: str, environment: str) -> list[S
     return encode(run_id, root, children, shared)
 
 
+def _output_tokens(run: Mapping[str, Any]) -> int | None:
+    """Return a run's output with its reasoning: some sources count reasoning in the total alone."""
+    total, inputs, outputs = run.get("total_tokens"), run.get("input_tokens"), run.get("output_tokens")
+    if isinstance(total, int) and isinstance(inputs, int) and total >= inputs:
+        return total - inputs
+    return outputs if isinstance(outputs, int) else None
+
+
 def _carry_figures(run: Mapping[str, Any], root: SpanDraft) -> None:
     """Put a run's own totals on its span: there are no calls to add up."""
     started = mapping.nanoseconds(run.get("started_at"))
@@ -75,7 +83,7 @@ def _carry_figures(run: Mapping[str, Any], root: SpanDraft) -> None:
     root.attributes |= {
         keys.REQUEST_MODEL: run.get("model"),
         keys.INPUT_TOKENS: run.get("input_tokens"),
-        keys.OUTPUT_TOKENS: run.get("output_tokens"),
+        keys.OUTPUT_TOKENS: _output_tokens(run),
         keys.REASONING_TOKENS: run.get("reasoning_tokens"),
         keys.COST_USD: float(cost) if cost is not None else None,
         keys.STEPS: run.get("turns"),

@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS audit_events
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY tuple()
 ORDER BY (tenant, stream, seq)
-SETTINGS index_granularity = 2048, non_replicated_deduplication_window = 1000;
+SETTINGS index_granularity = 2048, non_replicated_deduplication_window = 1000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Every other log record, kept whole. `record_id` is a hash of the content, so a record sent again replaces itself.
 CREATE TABLE IF NOT EXISTS logs
@@ -62,4 +63,5 @@ CREATE TABLE IF NOT EXISTS logs
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toMonday(bucket)
 ORDER BY (tenant, toStartOfHour(bucket), time, record_id)
-SETTINGS index_granularity = 2048, non_replicated_deduplication_window = 1000
+SETTINGS index_granularity = 2048, non_replicated_deduplication_window = 1000,
+    fsync_after_insert = 1, fsync_part_directory = 1

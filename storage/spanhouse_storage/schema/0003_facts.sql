@@ -78,7 +78,8 @@ CREATE TABLE IF NOT EXISTS runs
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY toMonday(started_at)
 ORDER BY (tenant, toStartOfHour(started_at), run_id)
-SETTINGS index_granularity = 2048, non_replicated_deduplication_window = 1000;
+SETTINGS index_granularity = 2048, non_replicated_deduplication_window = 1000,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- One row a step: a counted model call, a requested tool call, a plan, a wait.
 CREATE TABLE IF NOT EXISTS steps
@@ -120,4 +121,5 @@ CREATE TABLE IF NOT EXISTS steps
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY toMonday(run_started_at)
 ORDER BY (tenant, toStartOfHour(run_started_at), run_id, seq)
-SETTINGS index_granularity = 2048, non_replicated_deduplication_window = 1000
+SETTINGS index_granularity = 2048, non_replicated_deduplication_window = 1000,
+    fsync_after_insert = 1, fsync_part_directory = 1
