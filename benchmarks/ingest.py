@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from load import bodies, quantile, send
+
 from server import Server
 
 

@@ -19,6 +19,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 
 from load import bodies, quantile, send
+
 from server import Server
 
 HEADLINE = (

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """When a batch is due, and what is in it."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """Undoing Content-Encoding within bounds."""
 
 from __future__ import annotations

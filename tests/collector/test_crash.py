@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """kill -9 in the middle of ingest."""
 
 from __future__ import annotations

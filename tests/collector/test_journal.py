@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """The journal on a real disk: durable before it answers, whole after a crash, honest when it is full."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """OTLP/JSON becomes the same request as protobuf."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """The OTLP front door over a real socket, with a real journal and decode child behind it."""
 
 from __future__ import annotations

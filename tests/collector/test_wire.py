@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """OTLP read by messages of our own."""
 
 from __future__ import annotations
