@@ -69,8 +69,10 @@ def choice(name: str, label: str, known: Sequence[str]) -> str | None:
     )
 
 
-def words(name: str, label: str, placeholder: str, *, icon: str | None = None, width: int | None = None) -> str:
-    """Show a text field; return what it holds, without space around it."""
+def words(
+    name: str, label: str, placeholder: str, *, icon: str | None = None, width: int | None = None, bare: bool = False
+) -> str:
+    """Show a text field; return what it holds, without space around it. A bare one shows no label above it."""
     key, remember = linked(name, "")
     entered = st.text_input(
         label,
@@ -79,6 +81,7 @@ def words(name: str, label: str, placeholder: str, *, icon: str | None = None, w
         placeholder=placeholder,
         icon=icon,
         width=width or "stretch",
+        label_visibility="collapsed" if bare else "visible",
     )
     return entered.strip()
 

@@ -146,7 +146,7 @@ def budget(run: Json) -> None:
     with st.container(border=True):
         st.caption("Budget: used of allowed")
         with st.grid(len(run["budget"]), min_column_width=150):
-            for name, line in run["budget"].items():
+            for name, line in sorted(run["budget"].items(), key=_reading_order):
                 used, limit = line.get("used"), line.get("limit")
                 amount = f"{_amount(name, used)} of {_amount(name, limit)}"
                 label = f"{text.inert(BUDGET_LABELS.get(name, name))}: {text.inert(amount)}"
@@ -155,6 +155,11 @@ def budget(run: Json) -> None:
                 else:
                     over = " :material/warning:" if used >= limit else ""
                     st.progress(min(1.0, used / limit), text=label + over)
+
+
+def _reading_order(item: tuple[str, Json]) -> tuple[int, str]:
+    known = list(BUDGET_LABELS)
+    return (known.index(item[0]) if item[0] in known else len(known)), item[0]
 
 
 def _amount(name: str, value: float | None) -> str:
@@ -177,15 +182,27 @@ def failure(run: Json, steps: Sequence[Json]) -> str | None:
             st.badge("Failure", icon=":material/error:", color="red")
             st.text(text.shortened(run["error_message"], 300), width="stretch")
             return None
-        st.badge("First failure", icon=":material/error:", color="red")
-        what = failed["tool"] or failed["model"] or failed["kind"]
-        message = failed["error_message"] or run["error_message"] or failed["error_type"] or "no message was sent"
-        st.text(
-            f"Step {failed['number']} · {text.shortened(what, 60)} · {text.shortened(message, 260)}", width="stretch"
-        )
+        step_badge(failed)
+        st.text(said_of(failed, run["error_message"]), width="stretch")
         if failed["span_id"] and st.button("Show the span", icon=":material/arrow_downward:", key="show_failing"):
             return str(failed["span_id"])
     return None
+
+
+def step_badge(step: Json) -> None:
+    """Show whether the first step that did not go well failed or was refused."""
+    if step["status"] == "denied":
+        st.badge("First refusal", icon=":material/shield:", color="violet")
+    else:
+        st.badge("First failure", icon=":material/error:", color="red")
+
+
+def said_of(step: Json, otherwise: str | None = None) -> str:
+    """Return a failed or refused step in a line: its number, what was called, and why it did not go well."""
+    what = step["tool"] or step["model"] or step["kind"]
+    silent = "refused by a policy" if step["status"] == "denied" else "no message was sent"
+    why = step["error_message"] or otherwise or step["error_type"] or silent
+    return f"Step {step['number']} · {text.shortened(what, 60)} · {text.shortened(why, 260)}"
 
 
 def first_failing(steps: Sequence[Json]) -> Json | None:

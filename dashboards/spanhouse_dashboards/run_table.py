@@ -63,7 +63,7 @@ def show(runs: Sequence[Mapping[str, Any]], *, key: str) -> None:
             "Started": st.column_config.DatetimeColumn(format="MMM D, HH:mm:ss", timezone="UTC", help="UTC"),
             "Time": st.column_config.TextColumn(alignment="right", help="Wall time of the run"),
             "Tokens": st.column_config.NumberColumn(format="compact", help="Input and output tokens"),
-            "Cost": st.column_config.NumberColumn(format="$%.4f", help="US dollars; a dash is an unknown price"),
+            "Cost": st.column_config.NumberColumn(format="$%.5f", help="US dollars; a dash is an unknown price"),
             "Errors": st.column_config.NumberColumn(help="Failed tool calls"),
         },
     )

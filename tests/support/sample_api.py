@@ -55,9 +55,7 @@ def _add_reads(app: FastAPI, sample: Sample) -> None:
         query = dict(request.query_params)
         found = [] if app.state.empty else _filtered(sample, query)
         key = query.get("sort", "-started_at").removeprefix("-")
-        found.sort(
-            key=lambda run: (run[key] is not None, run[key] or 0) if key != "started_at" else run[key], reverse=True
-        )
+        found.sort(key=lambda run: (_sorted_by(run, key) is not None, _sorted_by(run, key) or 0), reverse=True)
         begin, limit = int(query.get("cursor") or 0), int(query.get("limit") or 50)
         more = begin + limit < len(found)
         return {"runs": found[begin : begin + limit], "next_cursor": str(begin + limit) if more else None}

@@ -24,6 +24,7 @@ def error_rates(tools: Sequence[Mapping[str, Any]]) -> go.Figure:
             x=rates,
             y=names,
             mode="markers",
+            cliponaxis=False,
             marker={"size": 11, "color": base.RED, "symbol": "circle"},
             error_x={
                 "type": "data",

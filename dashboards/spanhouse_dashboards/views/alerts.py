@@ -37,6 +37,8 @@ def page() -> None:
         for alert in sorted(found["alerts"], key=rank):
             if alert["state"] in {"firing", "pending"}:
                 one_alert(alert)
+        if not any(alert["state"] in {"firing", "pending"} for alert in found["alerts"]):
+            st.caption(":material/check_circle: Nothing fires, and nothing is about to.")
         rules, resolved, sent = st.tabs(
             [f"Rules ({len(found['rules'])})", "Resolved", f"Notifications ({len(found['notifications'])})"],
             key="kinds",

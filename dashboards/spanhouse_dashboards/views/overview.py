@@ -141,6 +141,7 @@ def tool_table(found: list[data.Json]) -> str | None:
     event = st.dataframe(
         frame,
         key="tools",
+        height="content",
         hide_index=True,
         placeholder=text.UNKNOWN,
         on_select="rerun",
@@ -196,7 +197,7 @@ def agents(filters: dict[str, str]) -> None:
                     "Without a person": st.column_config.NumberColumn(format="percent"),
                     "Tool errors": st.column_config.NumberColumn(format="percent"),
                     "Tokens p95": st.column_config.NumberColumn(format="compact"),
-                    "Cost": st.column_config.NumberColumn(format="dollar"),
+                    "Cost": st.column_config.NumberColumn(format="$%.4f"),
                 },
             )
             cells = event["selection"]["cells"]

@@ -28,8 +28,10 @@ def chosen_filters() -> dict[str, str]:
     """Show the filter bar; return what is set."""
     with st.container(horizontal=True, vertical_alignment="center"):
         filters = filter_bar.window()
+        words = address.words(
+            "text", "Search", "A word of what was asked or answered", icon=":material/search:", bare=True
+        )
         sort = address.menu("sort", filter_bar.SORTS, width=190)
-    words = address.words("text", "Search", "A word of what was asked or answered", icon=":material/search:")
     with st.grid(6, min_column_width=150):
         filters |= filter_bar.choices(MAIN_FILTERS)
     hidden_but_set = [name for name in MORE_FILTERS if st.query_params.get(name)]

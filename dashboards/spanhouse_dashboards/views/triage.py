@@ -93,10 +93,8 @@ def failing(item: data.Json) -> None:
         st.caption(":material/check: No step failed.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge("First failure", icon=":material/error:", color="red")
-        what = step["tool"] or step["model"] or step["kind"]
-        why = step["error_message"] or step["error_type"] or "no message was sent"
-        st.text(f"Step {step['number']} · {text.shortened(what, 60)} · {text.shortened(why, 240)}", width="content")
+        run_head.step_badge(step)
+        st.text(run_head.said_of(step), width="content")
         st.page_link(
             urls.RUN, label="Show the span", icon=":material/arrow_forward:",
             query_params=urls.run(item["run"]["run_id"], step["span_id"]),
