@@ -203,6 +203,19 @@ def test_a_headline_says_what_it_rests_on_and_no_more_than_is_known() -> None:
     assert headline.link_label(headline.CARDS[0], None) == "Ended runs"
 
 
+def test_a_sum_rests_on_runs_and_is_never_read_as_a_share() -> None:
+    cost = point("2026-03-01T00:00:00Z", 3.5, None, None, unit="usd", numerator=3.5, denominator=38)
+    assert headline.counted(cost) == "38 runs"
+    assert headline.counted(cost | {"denominator": 1}) == "1 run"
+    assert headline.counted(cost | {"denominator": None}) == ""
+
+
+def test_stop_reasons_are_counted_with_their_subjects_apart() -> None:
+    groups = [{"stop_code": "policy_deny", "stop_subject": "send_email"}, {"stop_code": "finish", "stop_subject": ""}]
+    points = [point("2026-03-01T00:00:00Z", 1, None, None, group=group, numerator=2) for group in (*groups, groups[1])]
+    assert headline.stop_reasons(points) == {"policy_deny:send_email": 2, "finish": 4}
+
+
 def test_a_sparkline_needs_two_known_values() -> None:
     points = [point("2026-03-01T00:00:00Z", 0.5, 0, 1), point("2026-03-01T01:00:00Z", None, None, None)]
     assert headline.sparkline(points, "completion_rate") is None

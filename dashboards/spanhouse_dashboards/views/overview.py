@@ -197,7 +197,7 @@ def agents(filters: dict[str, str]) -> None:
                     "Without a person": st.column_config.NumberColumn(format="percent"),
                     "Tool errors": st.column_config.NumberColumn(format="percent"),
                     "Tokens p95": st.column_config.NumberColumn(format="compact"),
-                    "Cost": st.column_config.NumberColumn(format="$%.4f"),
+                    "Cost": st.column_config.NumberColumn(format="$%.5f"),
                 },
             )
             cells = event["selection"]["cells"]

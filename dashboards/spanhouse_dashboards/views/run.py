@@ -54,7 +54,9 @@ def body(run_id: str) -> None:
         selected = chosen_span(run, rows)
         left, right = st.columns([6, 5], gap="medium")
         with left:
-            picked = trace(run, rows, selected, truncated=len(spans) >= data.MAX_SPANS)
+            picked = trace(
+                run, rows, selected, truncated=len(spans) >= data.MAX_SPANS and (run["spans_stored"] or 0) > len(spans)
+            )
         with right, st.container(height=BODY_HEIGHT + 54, border=True), data.told():
             span_detail.show(data.span(run_id, selected), run["started_at"])
         if picked is not None and picked != selected:
@@ -74,18 +76,18 @@ def trace(run: data.Json, rows: list[tree.Row], selected: str, *, truncated: boo
     """Show the tree or the waterfall; return the span chosen in it."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         view = address.switch("view", VIEWS, "tree")
+        drawn = visible(rows) if view == "waterfall" else rows
+        if len(drawn) < len(rows):
+            st.caption(f"{text.count(len(drawn))} of {text.count(len(rows))} spans; the tree has all.", width="content")
         if truncated:
             st.badge(f"first {text.count(data.MAX_SPANS)} spans", icon=":material/content_cut:", color="orange")
     if view == "waterfall":
-        return timeline(run, rows, selected)
+        return timeline(run, drawn, selected)
     return span_tree(rows, selected=selected, key="span_tree", height=BODY_HEIGHT)
 
 
-def timeline(run: data.Json, rows: list[tree.Row], selected: str) -> str | None:
+def timeline(run: data.Json, drawn: list[tree.Row], selected: str) -> str | None:
     """Show the waterfall with the audit events above it; return the span chosen in it."""
-    drawn = visible(rows)
-    if len(drawn) < len(rows):
-        st.caption(f"The {text.count(len(drawn))} highest of {text.count(len(rows))} spans; the tree has all.")
     until = run_head.now() if run["status"] == "running" else None
     with st.container(height=BODY_HEIGHT, border=True):
         event = st.plotly_chart(
