@@ -115,6 +115,12 @@ def test_a_run_opens_at_its_first_failing_span_unless_the_address_names_another(
     assert "invoke\\_agent" in root
 
 
+def test_a_running_run_has_no_duration_of_its_root_yet(api: Api) -> None:
+    words = shown(opened("run", run_id=api.sample.run("running")["run_id"]))
+    assert "not finished" in words
+    assert "**0\\.0 ms**" not in words
+
+
 def test_unknown_numbers_of_a_run_are_dashes(api: Api) -> None:
     words = shown(opened("run", run_id=api.sample.run("unknown")["run_id"])).splitlines()
     assert words.count("**—**") >= 2

@@ -29,10 +29,12 @@ def ask_for_a_run() -> None:
         run_table.show(data.runs({}, limit=RECENT, cursor=None)["runs"], key="latest")
 
 
-def head(run_id: str) -> None:
-    """Show what the run was, how it ended and what it used."""
+def head(run_id: str, *, live: bool) -> None:
+    """Show what the run was, how it ended and what it used; a live one that has ended is shown anew, for good."""
     with data.told(), st.skeleton(height=330):
         run = data.run(run_id)
+        if live and run["status"] != "running":
+            st.rerun()
         run_head.title(run)
         run_head.links(run)
         run_head.facts(run, run_head.now())
@@ -50,7 +52,7 @@ def body(run_id: str) -> None:
         if not spans:
             st.info("No span of this run is stored yet.", icon=":material/hourglass_empty:")
             return
-        rows = tree.rows(spans)
+        rows = tree.rows([tree.with_open_end(span, run["root_span_id"]) for span in spans])
         selected = chosen_span(run, rows)
         left, right = st.columns([6, 5], gap="medium")
         with left:
@@ -58,7 +60,8 @@ def body(run_id: str) -> None:
                 run, rows, selected, truncated=len(spans) >= data.MAX_SPANS and (run["spans_stored"] or 0) > len(spans)
             )
         with right, st.container(height=BODY_HEIGHT + 54, border=True), data.told():
-            span_detail.show(data.span(run_id, selected), run["started_at"])
+            span = tree.with_open_end(data.span(run_id, selected), run["root_span_id"])
+            span_detail.show(span, run["started_at"])
         if picked is not None and picked != selected:
             st.query_params["span_id"] = picked
             st.rerun(scope="fragment")
@@ -135,6 +138,6 @@ with data.told():
         st.caption(f"Run {text.inert(run_id)} turned out to be part of this one when more of its record arrived.")
         run_id = found["run_id"]
     every = RENEW if found["status"] == "running" else None
-    st.fragment(head, run_every=every)(run_id)
+    st.fragment(head, run_every=every)(run_id, live=every is not None)
     st.fragment(body, run_every=every)(run_id)
     st.fragment(record, run_every=every)(run_id)
