@@ -110,13 +110,3 @@ def tokens(span: Span) -> int | None:
 def is_error(span: Span) -> bool:
     """Return whether the span failed."""
     return span.get("status") == "error"
-
-
-def ancestors(rows_: Sequence[Row], index: int) -> list[int]:
-    """Return the indexes of the rows above `index`, nearest first."""
-    out: list[int] = []
-    parent = rows_[index].parent
-    while parent is not None:
-        out.append(parent)
-        parent = rows_[parent].parent
-    return out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
 RUN_FILTERS = (
     "tenant",
@@ -48,11 +47,6 @@ def runs(filters: Mapping[str, str | None], **more: str | None) -> dict[str, str
 def run(run_id: str, span_id: str | None = None) -> dict[str, str]:
     """Return the Run page's query parameters for a run and, if given, one of its spans."""
     return {"run_id": run_id, **({"span_id": span_id} if span_id else {})}
-
-
-def run_href(run_id: str, span_id: str | None = None) -> str:
-    """Return a link to the Run page relative to any other page, for table cells."""
-    return f"run?{urlencode(run(run_id, span_id))}"
 
 
 OVERVIEW = "views/overview.py"
