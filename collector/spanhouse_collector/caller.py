@@ -25,12 +25,13 @@ class CallerRefusedError(SpanhouseError):
     """The sender may not send.
 
     Attributes:
-        status: 401 where it is not known, 403 where it is.
+        status: 401 where it is not known, 403 where it is, 429 where it sends too much.
+        retry_after: seconds after which it may send again; None where time changes nothing.
     """
 
-    def __init__(self, message: str, *, status: int = 401) -> None:
+    def __init__(self, message: str, *, status: int = 401, retry_after: int | None = None) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.retry_after = status, retry_after
 
 
 Identify: TypeAlias = Callable[[Mapping[str, str]], Caller]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from typing import Final
 
-SUPPORTED: Final = ("identity", "gzip", "deflate")
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+SUPPORTED: Final = ("identity", "gzip", "deflate", "zstd")
 MAX_RATIO: Final = 100
 RATIO_FREE_BYTES: Final = 4 << 20
 """Up to this size a body may be compressed as well as it likes: short repetitive telemetry is no attack."""
 
 _STEP: Final = 1 << 20
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_WINDOW: Final[dict[int, int]] = {zstd.DecompressionParameter.window_log_max: 23}
+"""8 MiB, the most that RFC 9659 lets an HTTP sender ask of a receiver."""
+_TOO_EARLY: Final = "the compressed body ends too early"
 
 
 class ContentError(ValueError):
@@ -43,14 +52,14 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
         # "deflate" is zlib by the standard and raw by habit; the first two bytes tell.
         zlib_header = len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and (body[0] << 8 | body[1]) % 31 == 0
         return _inflate(body, zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS, limit)
+    if kind == "zstd":
+        return _unzstd(body, limit)
     msg = f"Content-Encoding {encoding!r} is not known: use one of {', '.join(SUPPORTED)}"
     raise ContentError(msg)
 
 
 def _inflate(body: bytes, window: int, limit: int) -> bytes:
-    most = min(limit, max(RATIO_FREE_BYTES, MAX_RATIO * len(body)))
-    pieces: list[bytes] = []
-    size = 0
+    plain = _Plain(len(body), limit)
     rest = body
     try:
         # A gzip body may hold several members in a row.
@@ -59,16 +68,52 @@ def _inflate(body: bytes, window: int, limit: int) -> bytes:
             while not stream.eof:
                 piece = stream.decompress(rest, _STEP)
                 rest = stream.unconsumed_tail
-                pieces.append(piece)
-                size += len(piece)
-                if size > most:
-                    msg = f"the body of {len(body)} bytes has more than {most} when decompressed: send less at a time"
-                    raise TooLargeError(msg)
+                plain.add(piece)
                 if not piece and not rest and not stream.eof:
-                    msg = "the compressed body ends too early"
-                    raise ContentError(msg)
+                    raise ContentError(_TOO_EARLY)
             rest = stream.unused_data if window == _GZIP else b""
     except zlib.error as error:
         msg = f"the compressed body is corrupt: {error}"
         raise ContentError(msg) from error
-    return b"".join(pieces)
+    return plain.whole()
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    plain = _Plain(len(body), limit)
+    rest = body
+    try:
+        # So may a zstd body hold several frames.
+        while rest:
+            stream = zstd.ZstdDecompressor(options=_WINDOW)
+            while not stream.eof:
+                piece = stream.decompress(rest, _STEP)
+                rest = b""
+                plain.add(piece)
+                if not piece and not stream.eof and stream.needs_input:
+                    raise ContentError(_TOO_EARLY)
+            rest = stream.unused_data
+    except zstd.ZstdError as error:
+        msg = f"the compressed body is corrupt: {error}"
+        raise ContentError(msg) from error
+    return plain.whole()
+
+
+class _Plain:
+    """The pieces of a decompressed body, of which only so many bytes are taken."""
+
+    def __init__(self, sent: int, limit: int) -> None:
+        self._sent, self._most = sent, min(limit, max(RATIO_FREE_BYTES, MAX_RATIO * sent))
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes) -> None:
+        """Take one piece more, or raise `TooLargeError`."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > self._most:
+            msg = f"the body of {self._sent} bytes has more than {self._most} when decompressed: send less at a time"
+            raise TooLargeError(msg)
+
+    def whole(self) -> bytes:
+        """Return all pieces as one."""
+        return b"".join(self._pieces)

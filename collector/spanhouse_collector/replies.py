@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from google.protobuf.duration_pb2 import Duration
 from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -18,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from spanhouse_collector.records import Signal
 
 _LONGEST_MESSAGE: Final = 4_000
+_METHOD_NOT_ALLOWED: Final = 405
 
 _CODES: Final = {
     400: Code.INVALID_ARGUMENT,
@@ -58,16 +61,26 @@ def taken(signal: Signal, encoding: Encoding, rejected: int, message: str) -> Re
     return Reply(200, _response(signal, rejected, message).SerializeToString(), encoding)
 
 
-def refused(
-    status: int, message: str, encoding: Encoding = Encoding.PROTOBUF, headers: dict[str, str] | None = None
-) -> Reply:
+def refused(status: int, message: str, encoding: Encoding, retry_after: int | None = None) -> Reply:
     """Return the answer to a request that was not taken: a `google.rpc.Status` with the HTTP status's code."""
-    code, text = _CODES[status], message[:_LONGEST_MESSAGE]
+    said = status_of(status, message)
     if encoding is Encoding.JSON:
-        body = json.dumps({"code": int(code), "message": text}).encode()
+        body = json.dumps({"code": said.code, "message": said.message}).encode()
     else:
-        body = Status(code=int(code), message=text.encode("utf-8", "replace").decode()).SerializeToString()
-    return Reply(status, body, encoding, headers or {})
+        body = said.SerializeToString()
+    headers = {"Allow": "POST"} if status == _METHOD_NOT_ALLOWED else {}
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    return Reply(status, body, encoding, headers)
+
+
+def status_of(status: int, message: str, retry_after: int | None = None) -> Status:
+    """Return the `google.rpc.Status` of an HTTP status; with a time to come back, `RetryInfo` says it."""
+    text = message[:_LONGEST_MESSAGE].encode("utf-8", "replace").decode()
+    said = Status(code=int(_CODES[status]), message=text)
+    if retry_after is not None:
+        said.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=retry_after)))
+    return said
 
 
 def _response(signal: Signal, rejected: int, message: str) -> ExportTraceServiceResponse | ExportLogsServiceResponse:

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse
 
 from spanhouse_alerts.engine import AlertEngine
 from spanhouse_analysis.job import FactsJob
+from spanhouse_collector.door import Door
 from spanhouse_collector.pipeline import DEFAULT_SETTINGS, Pipeline
 from spanhouse_collector.receivers import otlp_router
 from spanhouse_server import token
@@ -115,7 +116,7 @@ def create_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    app.include_router(otlp_router(parts.pipeline, max_body=parts.settings.max_body))
+    app.include_router(otlp_router(Door(parts.pipeline, max_body=parts.settings.max_body)))
     for part in (health, runs, requests, metrics, tools, audit, alerts, control):
         app.include_router(part.router)
     if dashboards is not None:

@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from tests.support.collector_server import pipeline_of
 
+from spanhouse_collector.door import Door
 from spanhouse_collector.receivers import otlp_router
 from spanhouse_storage import migrate, open_store
 
@@ -21,7 +22,7 @@ def main(directory: Path) -> None:
     pipeline = pipeline_of(store, directory / "journal", segment_bytes=20_000)
     pipeline.start()
     app = FastAPI()
-    app.include_router(otlp_router(pipeline))
+    app.include_router(otlp_router(Door(pipeline)))
     listener = socket.create_server(("127.0.0.1", 0))
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
