@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, P
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path("/usr/bin/chromium")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -34,10 +35,18 @@ GROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 27)"}
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
-    if not CHROMIUM.exists():
-        pytest.fail(f"{CHROMIUM} is missing: install Debian's package `chromium` to run the browser tests")
+    if _browser() is None:
+        message = f"the browser tests need one of {', '.join(BROWSERS)}: install Debian's package `chromium`"
+        # On somebody's laptop the rest of the suite is worth running; where a landing is judged nothing may be left out.
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
     with sync_playwright() as found:
         yield found
+
+
+def _browser() -> str | None:
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
 Contexts = Callable[[str], BrowserContext]
@@ -52,7 +61,7 @@ def contexts(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -
         if scheme not in started:
             found = playwright.chromium.launch_persistent_context(
                 tmp_path_factory.mktemp("profile"),
-                executable_path=CHROMIUM,
+                executable_path=_browser(),
                 args=ARGUMENTS,
                 color_scheme="dark" if scheme == "dark" else "light",
                 viewport={"width": 1440, "height": 1000},

@@ -199,8 +199,8 @@ def test_a_headline_says_what_it_rests_on_and_no_more_than_is_known() -> None:
     assert headline.evidence(known) == "1 of 2 · 95% interval 20.0% to 80.0%"
     assert headline.evidence(known | {"low": None}) == "1 of 2"
     assert headline.evidence(None) == headline.evidence(known | {"value": None}) == "no data in this window"
-    assert headline.link_label(headline.CARDS[0], known) == "1 of 2 · Ended runs"
-    assert headline.link_label(headline.CARDS[0], None) == "Ended runs"
+    assert headline.link_label(headline.CARDS[0], known) == "1 of 2 · Runs that did not"
+    assert headline.link_label(headline.CARDS[0], None) == "Runs that did not"
 
 
 def test_a_sum_rests_on_runs_and_is_never_read_as_a_share() -> None:
