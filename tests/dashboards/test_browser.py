@@ -37,7 +37,7 @@ GROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 27)"}
 def playwright() -> Iterator[Playwright]:
     if _browser() is None:
         message = f"the browser tests need one of {', '.join(BROWSERS)}: install Debian's package `chromium`"
-        # On somebody's laptop the rest of the suite is worth running; where a landing is judged nothing may be left out.
+        # On a laptop the rest of the suite is worth running; where a landing is judged nothing may be left out.
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
