@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from pathlib import Path
 
+import orjson
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
-from tests.support.process import ServerProcess, free_port, pages, run_cli
+from tests.support.process import ServerProcess, free_port, pages, run_cli, spanhouse
 
 from spanhouse_storage import open_store
 
@@ -88,6 +90,41 @@ def test_acknowledged_spans_survive_kill_and_are_stored_once(tmp_path: Path) -> 
     assert counted == len(stored)
     assert set(acknowledged) <= set(stored)
     assert len(stored) == len(set(stored))
+
+
+def test_a_kill_during_import_loses_nothing_acknowledged_and_a_second_import_completes_it(tmp_path: Path) -> None:
+    """The command says that it failed; what was taken is there once, and importing again gives every run once."""
+    file = tmp_path / "runs.jsonl"
+    lines = (
+        {"run_id": f"r{n}", "source": "s", "model": "m", "success": True, "messages": _talk(n)} for n in range(1500)
+    )
+    file.write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    with ServerProcess(tmp_path / "data") as server:
+        importing = subprocess.Popen(
+            spanhouse("import", str(file), "--url", server.url), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        while not server.get("/readyz")["pending_items"]:
+            assert importing.poll() is None
+        server.kill()
+        assert importing.wait(60) == 1
+        assert importing.stderr is not None
+        assert b"can be reached" in importing.stderr.read()
+        importing.stderr.close()
+        server.start()
+        server.drain()
+        kept = [run["request_id"] for run in pages(server, "/api/v1/runs", "runs")]
+        assert 0 < len(kept) == len(set(kept))
+        server.cli("import", str(file))
+        assert sorted(run["request_id"] for run in pages(server, "/api/v1/runs", "runs")) == sorted(
+            f"r{n}" for n in range(1500)
+        )
+
+
+def _talk(number: int) -> list[dict[str, object]]:
+    return [
+        {"role": "user", "content": f"question {number} " + "x" * 2000},
+        {"role": "assistant", "content": f"answer {number} " + "y" * 2000, "input_tokens": 5, "output_tokens": 2},
+    ]
 
 
 def test_a_second_process_on_the_directory_gets_one_plain_sentence(tmp_path: Path) -> None:
