@@ -1,85 +1,31 @@
-"""Which spans and log records of a request can be taken: a bad one is refused alone, with a reason."""
+"""Which spans, log records and data points of a request can be taken: a bad one is refused alone, with a reason."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from spanhouse_collector import wire
+from spanhouse_collector import check_metrics, wire
 from spanhouse_collector.records import Signal
+from spanhouse_collector.verdict import Reason, Rejection, Verdict
 
 _TRACE_ID_BYTES: Final = 16
 _SPAN_ID_BYTES: Final = 8
 _ZERO_TRACE: Final = bytes(_TRACE_ID_BYTES)
 _ZERO_SPAN: Final = bytes(_SPAN_ID_BYTES)
-_NAMED: Final = 3
-"""Refused records that the message names; the counts cover the rest."""
 _LONGEST_NAME: Final = 60
 
 
-class Reason(StrEnum):
-    """Why a record is refused, as the sender is told."""
-
-    TRACE_ID_MISSING = "trace id missing"
-    TRACE_ID_LENGTH = "trace id is not 16 bytes (32 hex digits)"
-    TRACE_ID_ZERO = "trace id is all zero"
-    SPAN_ID_MISSING = "span id missing"
-    SPAN_ID_LENGTH = "span id is not 8 bytes (16 hex digits)"
-    SPAN_ID_ZERO = "span id is all zero"
-    BODY = "log body is no value"
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """One refused record: where in the request it stands, why, and what it calls itself."""
-
-    resource: int
-    scope: int
-    index: int
-    reason: Reason
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a check found.
-
-    Attributes:
-        accepted: spans or log records that can be taken.
-        rejections: those that cannot, in the request's order.
-        hint: what the sender probably did, where all of it is wrong in one way; else empty.
-    """
-
-    accepted: int
-    rejections: list[Rejection] = field(default_factory=list)
-    hint: str = ""
-
-    @property
-    def reasons(self) -> Counter[Reason]:
-        """How many were refused for each reason."""
-        return Counter(rejection.reason for rejection in self.rejections)
-
-    @property
-    def message(self) -> str:
-        """What to tell the sender; empty where nothing was refused."""
-        if not self.rejections:
-            return ""
-        total = self.accepted + len(self.rejections)
-        counts = "; ".join(f"{count} x {reason.value}" for reason, count in self.reasons.most_common())
-        named = ", ".join(rejection.label for rejection in self.rejections[:_NAMED])
-        return f"{len(self.rejections)} of {total} records refused: {counts} (first: {named}). {self.hint}".rstrip()
-
-
 def check(signal: Signal, request: Any) -> Verdict:  # noqa: ANN401 - a wire message
-    """Return which records of a request (`wire.TracesRequest` or `wire.LogsRequest`) are refused, and why."""
-    return _check_spans(request) if signal == "traces" else _check_logs(request)
+    """Return which records of a request (of the signal's class in `wire.REQUESTS`) are refused, and why."""
+    return _CHECKS[signal](request)
 
 
 def remove(signal: Signal, request: Any, verdict: Verdict) -> None:  # noqa: ANN401 - a wire message
     """Take the refused records out of the request."""
+    if signal == "metrics":
+        check_metrics.remove(request, verdict)
+        return
     # From the back, so that the indexes in front stay right.
     for rejection in reversed(verdict.rejections):
         if signal == "traces":
@@ -162,3 +108,10 @@ def _log_records(request: Any) -> Iterator[tuple[int, int, int, Any]]:  # noqa: 
         for s, scope in enumerate(resource.scope_logs):
             for i, record in enumerate(scope.log_records):
                 yield r, s, i, record
+
+
+_CHECKS: Final[dict[Signal, Callable[[Any], Verdict]]] = {
+    "traces": _check_spans,
+    "logs": _check_logs,
+    "metrics": check_metrics.check,
+}

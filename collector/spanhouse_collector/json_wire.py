@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import FieldDescriptor
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from spanhouse_collector import wire
@@ -24,15 +25,19 @@ _ENUMS: Final[Mapping[str, Mapping[str, int]]] = {
     "kind": dict(Span.SpanKind.items()),
     "code": dict(Status.StatusCode.items()),
     "severity_number": dict(SeverityNumber.items()),
+    "aggregation_temporality": dict(AggregationTemporality.items()),
 }
 _UNREADABLE_ID: Final = b"?"
 """Stands for an id that is no hex: too short to pass the check, which refuses its span alone."""
 
 _INT_RANGES: Final = {
     FieldDescriptor.TYPE_INT32: (-(1 << 31), (1 << 31) - 1),
+    FieldDescriptor.TYPE_SINT32: (-(1 << 31), (1 << 31) - 1),
     FieldDescriptor.TYPE_UINT32: (0, (1 << 32) - 1),
     FieldDescriptor.TYPE_FIXED32: (0, (1 << 32) - 1),
     FieldDescriptor.TYPE_FIXED64: (0, (1 << 64) - 1),
+    FieldDescriptor.TYPE_UINT64: (0, (1 << 64) - 1),
+    FieldDescriptor.TYPE_SFIXED64: (-(1 << 63), (1 << 63) - 1),
 }
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _INT64: Final = (-(1 << 63), (1 << 63) - 1)
@@ -43,12 +48,12 @@ class JsonError(ValueError):
 
 
 def parse(signal: Signal, body: bytes) -> Any:  # noqa: ANN401 - a wire message
-    """Return the request message (`wire.TracesRequest` or `wire.LogsRequest`) that the JSON body says.
+    """Return the request message (of the signal's class in `wire.REQUESTS`) that the JSON body says.
 
     Raises:
         JsonError: it is no JSON, or not of OTLP's shape.
     """
-    request = wire.TracesRequest() if signal == "traces" else wire.LogsRequest()
+    request = wire.REQUESTS[signal]()
     try:
         # Bytes that are no UTF-8 spoil one string, not the request.
         _fill(request, json.loads(body.decode("utf-8", "replace")), "")
@@ -92,18 +97,20 @@ def _fill_list(message: Any, field: FieldDescriptor, value: Any, path: str) -> N
         place = f"{path}[{index}]"
         if field.type == FieldDescriptor.TYPE_MESSAGE:
             _fill(target.add(), item, place)
-        else:
-            # The only repeated scalars are attributes.
+        elif field.type == FieldDescriptor.TYPE_BYTES:
+            # The only repeated bytes are attributes.
             target.append(_key_value(item, place, wire.MAX_DEPTH))
+        else:
+            target.append(_scalar(field, item, place))
 
 
-def _scalar(field: FieldDescriptor, value: Any, path: str) -> int | bytes:  # noqa: ANN401
+def _scalar(field: FieldDescriptor, value: Any, path: str) -> float | bytes:  # noqa: ANN401
     if field.type == FieldDescriptor.TYPE_BYTES:
-        if field.name in _IDS:
-            return _id(value, path)
-        if field.name == "body":
-            return _any_value(value, path, wire.MAX_DEPTH)
-        return _text(value, path)
+        return _bytes(field.name, value, path)
+    if field.type == FieldDescriptor.TYPE_DOUBLE:
+        return _double(value, path)
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return _bool(value, path)
     names = _ENUMS.get(field.name)
     if names and isinstance(value, str) and value in names:
         return names[value]
@@ -113,6 +120,22 @@ def _scalar(field: FieldDescriptor, value: Any, path: str) -> int | bytes:  # no
         msg = f"{path} is {number}: it must be {low} to {high}"
         raise JsonError(msg)
     return number
+
+
+def _bytes(name: str, value: Any, path: str) -> bytes:  # noqa: ANN401
+    if name in _IDS:
+        return _id(value, path)
+    if name == "body":
+        return _any_value(value, path, wire.MAX_DEPTH)
+    if name in wire.METRIC_DATA:
+        return _metric_data(name, value, path)
+    return _text(value, path)
+
+
+def _metric_data(name: str, source: Any, path: str) -> bytes:  # noqa: ANN401
+    message = wire.METRIC_DATA[name]()
+    _fill(message, source, path)
+    return message.SerializeToString()  # type: ignore[no-any-return]
 
 
 def _key_value(source: Any, path: str, depth: int) -> bytes:  # noqa: ANN401
@@ -144,10 +167,7 @@ def _string_value(value: Any, path: str, _depth: int) -> tuple[str, bytes]:  # n
 
 
 def _bool_value(value: Any, path: str, _depth: int) -> tuple[str, bool]:  # noqa: ANN401
-    if not isinstance(value, bool):
-        msg = f"{path} must be true or false, and is {_kind(value)}"
-        raise JsonError(msg)
-    return "bool_value", value
+    return "bool_value", _bool(value, path)
 
 
 def _int_value(value: Any, path: str, _depth: int) -> tuple[str, int | bytes]:  # noqa: ANN401
@@ -159,15 +179,7 @@ def _int_value(value: Any, path: str, _depth: int) -> tuple[str, int | bytes]:  
 
 
 def _double_value(value: Any, path: str, _depth: int) -> tuple[str, float]:  # noqa: ANN401
-    if isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            # "NaN", "Infinity" and "-Infinity" are read by float() as OTLP means them.
-            return "double_value", float(value)
-        except (ValueError, OverflowError) as error:
-            msg = f"{path} is no number: {error}"
-            raise JsonError(msg) from error
-    msg = f"{path} must be a number, and is {_kind(value)}"
-    raise JsonError(msg)
+    return "double_value", _double(value, path)
 
 
 def _array_value(value: Any, path: str, depth: int) -> tuple[str, bytes]:  # noqa: ANN401
@@ -239,6 +251,25 @@ def _text(value: Any, path: str) -> bytes:  # noqa: ANN401
         raise JsonError(msg)
     # A lone surrogate, as a cut-off emoji leaves it, becomes bytes that are no UTF-8 and is marked as such further on.
     return value.encode("utf-8", "surrogatepass")
+
+
+def _bool(value: Any, path: str) -> bool:  # noqa: ANN401
+    if not isinstance(value, bool):
+        msg = f"{path} must be true or false, and is {_kind(value)}"
+        raise JsonError(msg)
+    return value
+
+
+def _double(value: Any, path: str) -> float:  # noqa: ANN401
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            # "NaN", "Infinity" and "-Infinity" are read by float() as OTLP means them.
+            return float(value)
+        except (ValueError, OverflowError) as error:
+            msg = f"{path} is no number: {error}"
+            raise JsonError(msg) from error
+    msg = f"{path} must be a number, and is {_kind(value)}"
+    raise JsonError(msg)
 
 
 def _integer(value: Any, path: str) -> int:  # noqa: ANN401

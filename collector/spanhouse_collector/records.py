@@ -7,8 +7,9 @@ from typing import Final, Literal, TypeAlias
 
 import pyarrow as pa
 
-Signal: TypeAlias = Literal["traces", "logs"]
-SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs")
+Signal: TypeAlias = Literal["traces", "logs", "metrics"]
+SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs", "metrics")
+"""In this order: the journal writes a signal as its place."""
 
 DEFAULT_TENANT: Final = "default"
 
@@ -32,7 +33,7 @@ class RawRecord:
     """One export request as the journal holds it: protobuf, whatever the sender spoke.
 
     Attributes:
-        signal: which request message ``body`` is (``wire.TracesRequest`` or ``wire.LogsRequest``).
+        signal: which request message ``body`` is, by ``wire.REQUESTS``.
         body: the protobuf bytes. Spans without usable ids were taken out before the journal.
         received_us: when the collector took it, microseconds since the epoch.
         tenant: tenant of the records that name none by ``tenant.id``; at most 256 characters.
@@ -65,6 +66,7 @@ class Counts:
     spans: int = 0
     audit_events: int = 0
     logs: int = 0
+    metric_points: int = 0
     clamped: int = 0
 
     def __add__(self, other: Counts) -> Counts:

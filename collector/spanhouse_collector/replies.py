@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.code_pb2 import Code  # type: ignore[import-untyped]
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTracePartialSuccess,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from spanhouse_collector.records import Signal
 
@@ -32,6 +30,21 @@ _CODES: Final = {
     415: Code.INVALID_ARGUMENT,
     429: Code.RESOURCE_EXHAUSTED,
     503: Code.UNAVAILABLE,
+}
+
+
+class _Partial(NamedTuple):
+    """How a signal's answer is made, and how it calls the number of refused records."""
+
+    response: Any
+    count: str
+    json_count: str
+
+
+_PARTIAL: Final[dict[Signal, _Partial]] = {
+    "traces": _Partial(ExportTraceServiceResponse, "rejected_spans", "rejectedSpans"),
+    "logs": _Partial(ExportLogsServiceResponse, "rejected_log_records", "rejectedLogRecords"),
+    "metrics": _Partial(ExportMetricsServiceResponse, "rejected_data_points", "rejectedDataPoints"),
 }
 
 
@@ -55,10 +68,19 @@ class Reply:
 def taken(signal: Signal, encoding: Encoding, rejected: int, message: str) -> Reply:
     """Return the answer to a request that was taken, wholly or (with a count and a reason) in part."""
     if encoding is Encoding.JSON:
-        count = "rejectedSpans" if signal == "traces" else "rejectedLogRecords"
+        count = _PARTIAL[signal].json_count
         partial = {"partialSuccess": {count: str(rejected), "errorMessage": message}} if rejected else {}
         return Reply(200, json.dumps(partial).encode(), encoding)
-    return Reply(200, _response(signal, rejected, message).SerializeToString(), encoding)
+    return Reply(200, response(signal, rejected, message), encoding)
+
+
+def response(signal: Signal, rejected: int, message: str) -> bytes:
+    """Return the protobuf of the answer to a request that was taken; empty where all of it was."""
+    if not rejected:
+        return b""
+    partial = _PARTIAL[signal]
+    said = {partial.count: rejected, "error_message": message[:_LONGEST_MESSAGE].encode("utf-8", "replace").decode()}
+    return partial.response(partial_success=said).SerializeToString()  # type: ignore[no-any-return]
 
 
 def refused(status: int, message: str, encoding: Encoding, retry_after: int | None = None) -> Reply:
@@ -81,15 +103,3 @@ def status_of(status: int, message: str, retry_after: int | None = None) -> Stat
     if retry_after is not None:
         said.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=retry_after)))
     return said
-
-
-def _response(signal: Signal, rejected: int, message: str) -> ExportTraceServiceResponse | ExportLogsServiceResponse:
-    if signal == "traces":
-        if not rejected:
-            return ExportTraceServiceResponse()
-        spans = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
-        return ExportTraceServiceResponse(partial_success=spans)
-    if not rejected:
-        return ExportLogsServiceResponse()
-    logs = ExportLogsPartialSuccess(rejected_log_records=rejected, error_message=message)
-    return ExportLogsServiceResponse(partial_success=logs)

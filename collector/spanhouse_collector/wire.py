@@ -20,6 +20,15 @@ Messages (fields as in OTLP, with OTLP's numbers; int, bool and float as there):
     ScopeLogs       scope: Scope, log_records[]: LogRecord, schema_url: bytes
     LogRecord       time_unix_nano, observed_time_unix_nano, severity_number, severity_text: bytes, body: raw AnyValue,
                     attributes[]: raw KeyValue, dropped_attributes_count, flags, trace_id span_id event_name: bytes
+    MetricsRequest  resource_metrics[]: ResourceMetrics
+    ResourceMetrics resource: Resource, scope_metrics[]: ScopeMetrics, schema_url: bytes
+    ScopeMetrics    scope: Scope, metrics[]: Metric, schema_url: bytes
+    Metric          name description unit: bytes, metadata[]: raw KeyValue, oneof value: gauge sum histogram
+                    exponential_histogram summary: raw message of the class in `METRIC_DATA`
+    Gauge, Sum, Histogram, ExponentialHistogram, Summary
+                    data_points[]: NumberPoint, HistogramPoint, ExponentialPoint or SummaryPoint, all with attributes[]:
+                    raw KeyValue, start_time_unix_nano, time_unix_nano, flags; aggregation_temporality, is_monotonic
+    Exemplar        filtered_attributes[]: raw KeyValue, time_unix_nano, trace_id span_id: bytes, oneof value
     Resource        attributes[]: raw KeyValue, dropped_attributes_count
     Scope           name version: bytes, attributes[]: raw KeyValue, dropped_attributes_count
     KeyValue        key: bytes, value: raw AnyValue
@@ -33,6 +42,7 @@ The message classes are typed ``Any``: they are built at import and a type check
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -42,6 +52,8 @@ from spanhouse_collector.records import Signal
 
 __all__ = [
     "MAX_DEPTH",
+    "METRIC_DATA",
+    "REQUESTS",
     "TOO_DEEP",
     "AnyValue",
     "ArrayValue",
@@ -49,6 +61,7 @@ __all__ = [
     "KeyValue",
     "KeyValueList",
     "LogsRequest",
+    "MetricsRequest",
     "TracesRequest",
     "Value",
     "any_value",
@@ -63,7 +76,8 @@ MAX_DEPTH: Final = 64
 """Levels of lists and maps that are read; what lies deeper is replaced by ``TOO_DEEP``."""
 TOO_DEEP: Final = "<nested too deeply>"
 
-# A field is "name number type", with [] for a repeated one; a type that is no scalar is one of these messages.
+# A field is "name number type", with [] for a repeated one, ? for one whose absence is not zero, | for the members of
+# the message's oneof; a type that is no scalar is one of these messages.
 _MESSAGES: Final = {
     "TracesRequest": "resource_spans[] 1 ResourceSpans",
     "ResourceSpans": "resource 1 Resource, scope_spans[] 2 ScopeSpans, schema_url 3 bytes",
@@ -82,6 +96,30 @@ _MESSAGES: Final = {
     "LogRecord": "time_unix_nano 1 fixed64, severity_number 2 int32, severity_text 3 bytes, body 5 bytes,"
     " attributes[] 6 bytes, dropped_attributes_count 7 uint32, flags 8 fixed32, trace_id 9 bytes, span_id 10 bytes,"
     " observed_time_unix_nano 11 fixed64, event_name 12 bytes",
+    "MetricsRequest": "resource_metrics[] 1 ResourceMetrics",
+    "ResourceMetrics": "resource 1 Resource, scope_metrics[] 2 ScopeMetrics, schema_url 3 bytes",
+    "ScopeMetrics": "scope 1 Scope, metrics[] 2 Metric, schema_url 3 bytes",
+    "Metric": "name 1 bytes, description 2 bytes, unit 3 bytes, gauge|5 bytes, sum|7 bytes, histogram|9 bytes,"
+    " exponential_histogram|10 bytes, summary|11 bytes, metadata[] 12 bytes",
+    "Gauge": "data_points[] 1 NumberPoint",
+    "Sum": "data_points[] 1 NumberPoint, aggregation_temporality 2 int32, is_monotonic 3 bool",
+    "Histogram": "data_points[] 1 HistogramPoint, aggregation_temporality 2 int32",
+    "ExponentialHistogram": "data_points[] 1 ExponentialPoint, aggregation_temporality 2 int32",
+    "Summary": "data_points[] 1 SummaryPoint",
+    "NumberPoint": "attributes[] 7 bytes, start_time_unix_nano 2 fixed64, time_unix_nano 3 fixed64,"
+    " as_double|4 double, as_int|6 sfixed64, exemplars[] 5 Exemplar, flags 8 uint32",
+    "HistogramPoint": "attributes[] 9 bytes, start_time_unix_nano 2 fixed64, time_unix_nano 3 fixed64,"
+    " count 4 fixed64, sum? 5 double, bucket_counts[] 6 fixed64, explicit_bounds[] 7 double, exemplars[] 8 Exemplar,"
+    " flags 10 uint32, min? 11 double, max? 12 double",
+    "ExponentialPoint": "attributes[] 1 bytes, start_time_unix_nano 2 fixed64, time_unix_nano 3 fixed64,"
+    " count 4 fixed64, sum? 5 double, scale 6 sint32, zero_count 7 fixed64, positive 8 Buckets, negative 9 Buckets,"
+    " flags 10 uint32, exemplars[] 11 Exemplar, min? 12 double, max? 13 double, zero_threshold 14 double",
+    "Buckets": "offset 1 sint32, bucket_counts[] 2 uint64",
+    "SummaryPoint": "attributes[] 7 bytes, start_time_unix_nano 2 fixed64, time_unix_nano 3 fixed64,"
+    " count 4 fixed64, sum 5 double, quantile_values[] 6 Quantile, flags 8 uint32",
+    "Quantile": "quantile 1 double, value 2 double",
+    "Exemplar": "filtered_attributes[] 7 bytes, time_unix_nano 2 fixed64, as_double|3 double, as_int|6 sfixed64,"
+    " span_id 4 bytes, trace_id 5 bytes",
     "Resource": "attributes[] 1 bytes, dropped_attributes_count 2 uint32",
     "Scope": "name 1 bytes, version 2 bytes, attributes[] 3 bytes, dropped_attributes_count 4 uint32",
     "KeyValue": "key 1 bytes, value 2 bytes",
@@ -102,12 +140,15 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
         for part in spec.split(","):
             # "|" marks the members of the one oneof, whose presence tells an empty string from no value.
             name, number, kind = part.replace("|", "| ").split()
-            field = message.field.add(name=name.rstrip("[]|"), number=int(number))
+            field = message.field.add(name=name.rstrip("[]|?"), number=int(number))
             field.label = field_type.LABEL_REPEATED if name.endswith("[]") else field_type.LABEL_OPTIONAL
             if name.endswith("|"):
                 if not message.oneof_decl:
                     message.oneof_decl.add(name="value")
                 field.oneof_index = 0
+            elif name.endswith("?"):
+                field.proto3_optional, field.oneof_index = True, len(message.oneof_decl)
+                message.oneof_decl.add(name=f"_{field.name}")
             if kind in _MESSAGES:
                 field.type, field.type_name = field_type.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
             else:
@@ -128,6 +169,16 @@ _CLASS: Final = _classes()
 
 TracesRequest: Final[Any] = _CLASS["TracesRequest"]
 LogsRequest: Final[Any] = _CLASS["LogsRequest"]
+MetricsRequest: Final[Any] = _CLASS["MetricsRequest"]
+REQUESTS: Final[Mapping[Signal, Any]] = {"traces": TracesRequest, "logs": LogsRequest, "metrics": MetricsRequest}
+METRIC_DATA: Final[Mapping[str, Any]] = {
+    "gauge": _CLASS["Gauge"],
+    "sum": _CLASS["Sum"],
+    "histogram": _CLASS["Histogram"],
+    "exponential_histogram": _CLASS["ExponentialHistogram"],
+    "summary": _CLASS["Summary"],
+}
+"""The member of `Metric` -> the message in its bytes."""
 KeyValue: Final[Any] = _CLASS["KeyValue"]
 AnyValue: Final[Any] = _CLASS["AnyValue"]
 ArrayValue: Final[Any] = _CLASS["ArrayValue"]
@@ -140,8 +191,7 @@ def parse(signal: Signal, body: bytes) -> Any:  # noqa: ANN401 - see the module'
     Raises:
         DecodeError: the bytes are no such message (truncated, wrong wire types).
     """
-    request = TracesRequest if signal == "traces" else LogsRequest
-    return request.FromString(body)
+    return REQUESTS[signal].FromString(body)
 
 
 def text(raw: bytes) -> str:

@@ -1,7 +1,8 @@
 """The Arrow shape of every table that rows are inserted into: the one definition beside the DDL in `schema/`.
 
 Low-cardinality text is plain `string` here: the engine builds its dictionary as fast as a producer in Python would.
-Text and lists are empty rather than null where not known; only numbers and `ended_at` can be null.
+Text and lists are empty rather than null where not known; only numbers, what was counted, and when a run ended can be
+null.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ _SECONDS = pa.timestamp("s", "UTC")
 _MICROS = pa.timestamp("us", "UTC")
 _NANOS = pa.timestamp("ns", "UTC")
 _U8, _U16, _U32, _U64 = pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()
+_I32, _I64 = pa.int32(), pa.int64()
 _F64 = pa.float64()
+_F64_LIST = pa.list_(pa.field("item", _F64, nullable=False))
+_U64_LIST = pa.list_(pa.field("item", _U64, nullable=False))
 _BOOL = pa.bool_()
 
 
@@ -52,7 +56,7 @@ _SPANS = pa.schema(
         *_nullable(_F64, "cost_usd"),
         *_required(_TEXT, "cost_source price_version stop_reason outcome state"),
         *_required(_BOOL, "escalated"),
-        *_nullable(_U32, "resumes steps spans_expected"),
+        *_nullable(_U32, "resumes steps spans_expected audit_expected"),
         *_required(_TEXT, "budget"),
         *_required(_BOOL, "content_captured"),
         *_required(_TEXT, "input output system_instructions tool_definitions events links trace_state"),
@@ -90,6 +94,41 @@ _LOGS = pa.schema(
         *_required(_U8, "severity_number"),
         *_required(_TEXT, "severity_text body service_name environment scope_name request_id session_id user_id"),
         *_required(_MAP, "attributes resource"),
+        *_required(_U32, "flags dropped_attributes"),
+        *_required(_TEXT, "scope_version"),
+        *_required(_MAP, "scope_attributes"),
+    ]
+)
+
+_METRIC_POINTS = pa.schema(
+    [
+        *_required(_TEXT, "tenant"),
+        *_required(_SECONDS, "bucket"),
+        *_required(_NANOS, "time"),
+        *_nullable(_NANOS, "start_time"),
+        *_required(_MICROS, "received_at"),
+        *_required(_U64, "version"),
+        *_required(_TEXT, "name"),
+        *_required(_U64, "series"),
+        *_required(_TEXT, "unit description type temporality"),
+        *_required(_BOOL, "is_monotonic"),
+        *_required(_U32, "flags"),
+        *_nullable(_F64, "value"),
+        *_nullable(_I64, "int_value"),
+        *_nullable(_U64, "count"),
+        *_nullable(_F64, "sum min max"),
+        *_required(_F64_LIST, "bounds"),
+        *_required(_U64_LIST, "bucket_counts"),
+        *_nullable(_I32, "scale"),
+        *_nullable(_U64, "zero_count"),
+        *_nullable(_F64, "zero_threshold"),
+        *_nullable(_I32, "positive_offset"),
+        *_required(_U64_LIST, "positive_counts"),
+        *_nullable(_I32, "negative_offset"),
+        *_required(_U64_LIST, "negative_counts"),
+        *_required(_F64_LIST, "quantiles quantile_values"),
+        *_required(_TEXT, "exemplars service_name environment scope_name scope_version"),
+        *_required(_MAP, "attributes resource scope_attributes"),
     ]
 )
 
@@ -110,16 +149,17 @@ _RUNS = pa.schema(
         *_nullable(_NANOS, "ended_at"),
         *_nullable(_F64, "run_seconds"),
         *_required(_F64, "model_seconds tool_seconds"),
-        *_required(_U32, "resumes steps model_calls model_errors tool_calls tool_errors tool_requests policy_denials"),
-        *_required(_U32, "loops cycle_length retries"),
-        *_required(_BOOL, "retry_storm"),
+        *_required(_U32, "resumes steps"),
+        *_nullable(_U32, "model_calls model_errors tool_calls tool_errors tool_requests policy_denials"),
+        *_nullable(_U32, "loops cycle_length retries"),
+        *_nullable(_BOOL, "retry_storm"),
         *_nullable(_U64, "input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens"),
         *_nullable(_F64, "cost_usd"),
         *_required(_TEXT, "cost_source"),
         *_required(_LIST, "unpriced_models"),
         *_required(_TEXT, "budget"),
         *_required(_U32, "spans_stored"),
-        *_nullable(_U32, "spans_expected"),
+        *_nullable(_U32, "spans_expected audit_expected"),
         *_required(_TEXT, "input_preview output_preview"),
     ]
 )
@@ -132,16 +172,50 @@ _STEPS = pa.schema(
         *_required(_U8, "is_deleted"),
         *_required(_NANOS, "run_started_at"),
         *_nullable(_NANOS, "run_ended_at"),
-        *_required(_TEXT, "run_type environment agent agent_version run_model task_type variant span_id"),
+        *_required(_TEXT, "run_type environment user_id agent agent_version run_model task_type variant span_id"),
         *_required(_U32, "number"),
         *_required(_TEXT, "kind tool model"),
-        *_required(_NANOS, "started_at"),
+        *_required(_NANOS, "started_at ended_at"),
         *_required(_F64, "ms"),
         *_required(_TEXT, "status error_type error_message decision args_hash"),
         *_required(_U32, "attempt"),
         *_required(_BOOL, "replayed"),
         *_nullable(_U64, "input_tokens output_tokens"),
         *_nullable(_F64, "cost_usd"),
+        *_required(_BOOL, "unpriced"),
+    ]
+)
+
+_LEDGER = pa.schema(
+    [
+        *_required(_TEXT, "tenant"),
+        *_required(_SECONDS, "minute"),
+        *_required(_TEXT, "signal source reason token"),
+        *_required(_U64, "version received stored rejected sampled_out late duplicated"),
+    ]
+)
+
+_SCORES = pa.schema(
+    [
+        *_required(_TEXT, "tenant score_id"),
+        *_required(_SECONDS, "bucket"),
+        *_required(_NANOS, "time"),
+        *_required(_MICROS, "received_at"),
+        *_required(_U64, "version"),
+        *_required(_TEXT, "name"),
+        *_nullable(_F64, "value"),
+        *_required(_TEXT, "label explanation trace_id span_id run_id response_id source"),
+    ]
+)
+
+_MESSAGES = pa.schema(
+    [
+        *_required(_TEXT, "tenant trace_id span_id record_id"),
+        *_required(_SECONDS, "bucket"),
+        *_required(_NANOS, "time"),
+        *_required(_MICROS, "received_at"),
+        *_required(_U64, "version"),
+        *_required(_TEXT, "input output system_instructions tool_definitions"),
     ]
 )
 
@@ -149,16 +223,24 @@ SCHEMAS: dict[str, pa.Schema] = {
     "spans": _SPANS,
     "audit_events": _AUDIT_EVENTS,
     "logs": _LOGS,
+    "metric_points": _METRIC_POINTS,
     "runs": _RUNS,
     "steps": _STEPS,
+    "ledger": _LEDGER,
+    "scores": _SCORES,
+    "messages": _MESSAGES,
 }
 """Columns and Arrow types of every table, in the order of the DDL."""
 
 PARTITION_TIME: dict[str, str] = {
     "spans": "bucket",
     "logs": "bucket",
+    "metric_points": "bucket",
     "runs": "started_at",
     "steps": "run_started_at",
+    "ledger": "minute",
+    "scores": "bucket",
+    "messages": "bucket",
 }
 """The column whose week is the partition; a table that is not named here has a single partition."""
 

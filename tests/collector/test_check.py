@@ -8,7 +8,8 @@ import pytest
 from tests.support.export_requests import logs, traces
 
 from spanhouse_collector import wire
-from spanhouse_collector.check import Reason, check, remove
+from spanhouse_collector.check import check, remove
+from spanhouse_collector.verdict import Reason
 
 
 def spans(count: int = 3) -> Any:

@@ -70,7 +70,7 @@ def test_a_bomb_is_stopped_at_the_limit_however_small_it_was(encoding: str, comp
 
 
 def test_a_zstd_frame_that_asks_for_a_huge_window_is_refused_before_it_gets_one() -> None:
-    options = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.content_size_flag: 0}
+    options: dict[int, int] = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.content_size_flag: 0}
     stream = zstd.ZstdCompressor(options=options)
     frame = stream.compress(BODY) + stream.flush()
     with pytest.raises(ContentError, match="corrupt"):

@@ -53,7 +53,7 @@ def test_tables_have_exactly_the_stores_columns_and_types() -> None:
     for records in ([], [traces(span({"gen_ai.operation.name": "chat"}))]):
         found = Normaliser()(records)
         assert {name: table.schema for name, table in found.tables.items()} == {
-            name: SCHEMAS[name] for name in ("spans", "audit_events", "logs")
+            name: SCHEMAS[name] for name in ("spans", "audit_events", "logs", "metric_points")
         }
         assert found.traces.schema.equals(TRACES_SCHEMA)
         for table in found.tables.values():

@@ -31,11 +31,11 @@ _SPAN_ID: Final = 8
 class Spans:
     """Turns trace requests into rows of ``spans``, remembering attributes, shapes and prices from batch to batch."""
 
-    def __init__(self, attributes: Attributes, contexts: Contexts) -> None:
+    def __init__(self, attributes: Attributes, contexts: Contexts, prices: Prices) -> None:
         self._attributes = attributes
         self._contexts = contexts
         self._shapes = Shapes()
-        self._prices = Prices()
+        self._prices = prices
 
     def table(self, records: Sequence[RawRecord]) -> pa.Table:
         """Return the rows of all spans in the records; spans without usable ids are left out."""
@@ -60,7 +60,8 @@ class Spans:
         for number, record in enumerate(records):
             for resource_spans in accepted("traces", record.body).resource_spans:
                 for scope_spans in resource_spans.scope_spans:
-                    context = self._contexts.of(resource_spans.resource, scope_spans.scope, record.tenant)
+                    urls = resource_spans.schema_url, scope_spans.schema_url
+                    context = self._contexts.of(resource_spans.resource, scope_spans.scope, record.tenant, urls)
                     context_number = len(contexts)
                     contexts.append(context)
                     scope = context.scope_name
