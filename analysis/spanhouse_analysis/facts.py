@@ -88,7 +88,8 @@ def _root(groups: Groups) -> pl.DataFrame:
     root = groups.rows[pl.Series(groups.root).clip(lower_bound=0)]
     principal = groups.rows[pl.Series(groups.principal)]
     of_root = {"root_span_id": "span_id", "state": "state", "outcome": "outcome", "budget": "budget"}
-    numbers = {"reported_steps": "steps", "spans_expected": "spans_expected", "root_start": "start", "root_end": "end"}
+    expected = {name: name for name in ("spans_expected", "audit_expected")}
+    numbers = {"reported_steps": "steps", **expected, "root_start": "start", "root_end": "end"}
     label = principal["name"].str.replace(r"^(invoke_agent|invoke_workflow) ", "")
     return root.select(
         *(pl.when(known).then(column).otherwise(pl.lit("")).alias(name) for name, column in of_root.items()),

@@ -19,7 +19,7 @@ FACT_COLUMNS: Final = (
     *("run_type", "step", "step_kind", "tool_name", "tool_call_id", "args_hash", "attempt", "polling", "replayed"),
     *("decision", "request_model", "response_model", "response_id", "finish_reasons", "input_tokens", "output_tokens"),
     *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd", "cost_source", "stop_reason"),
-    *("outcome", "state", "escalated", "resumes", "steps", "spans_expected", "budget", "flags"),
+    *("outcome", "state", "escalated", "resumes", "steps", "spans_expected", "audit_expected", "budget", "flags"),
 )
 """The columns of ``spans`` that facts are computed from; payload text is not among them."""
 

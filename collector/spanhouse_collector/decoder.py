@@ -52,6 +52,12 @@ class Decoded:
     counts: Counts
     records: int
 
+    @property
+    def items(self) -> int:
+        """Spans, log records and data points that were read."""
+        counts = self.counts
+        return counts.spans + counts.audit_events + counts.logs + counts.metric_points
+
 
 class Decoder:
     """Decodes stretches of the journal in a child process, one after another; safe for threads.

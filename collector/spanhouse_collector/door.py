@@ -102,6 +102,7 @@ class Door:
             self.metrics.accepted.labels(signal).inc(verdict.accepted)
         for reason, count in verdict.reasons.items():
             self.metrics.rejected.labels(signal, reason.value).inc(count)
+        self._pipeline.refused(caller.tenant, signal, taken.refused, self._clock())
         return verdict
 
     async def _read(self, signal: Signal, encoding: Encoding, content_encoding: str, body: bytes) -> Intake:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from spanhouse_collector import json_wire, wire
 from spanhouse_collector.check import Verdict, check, remove
 from spanhouse_collector.content import decompress
 from spanhouse_collector.records import Signal
+from spanhouse_collector.refusals import by_source
 from spanhouse_collector.replies import Encoding
 
 
@@ -19,11 +21,13 @@ class Intake:
     Attributes:
         body: protobuf of what can be taken; for the journal where `verdict.accepted` is not 0.
         size: bytes of the request without its Content-Encoding.
+        refused: what was refused, by the service that sent it and the reason.
     """
 
     body: bytes
     verdict: Verdict
     size: int
+    refused: Counter[tuple[str, str]]
 
 
 class UnreadableError(ValueError):
@@ -41,10 +45,11 @@ def read(signal: Signal, encoding: Encoding, content_encoding: str, body: bytes,
     plain = decompress(body, content_encoding, limit)
     request = _json(signal, plain) if encoding is Encoding.JSON else _protobuf(signal, plain)
     verdict = check(signal, request)
+    refused = by_source(signal, request, verdict)
     if verdict.rejections:
         remove(signal, request, verdict)
     changed = verdict.rejections or encoding is Encoding.JSON
-    return Intake(request.SerializeToString() if changed else plain, verdict, len(plain))
+    return Intake(request.SerializeToString() if changed else plain, verdict, len(plain), refused)
 
 
 def _protobuf(signal: Signal, body: bytes) -> Any:  # noqa: ANN401 - a wire message

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import pyarrow as pa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LEDGER_COUNTS: Final = ("received", "stored", "rejected", "sampled_out", "late", "duplicated")
+"""What the ledger counts; every record received is one of stored, rejected, sampled out and duplicated."""
 
 _ROWS: Final = (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 40_000)
 _SECONDS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -28,6 +32,9 @@ class Metrics:
         self.insert_retries = self._counter("insert_retries", "Inserts repeated because the store did not answer.")
         self.damaged_records = self._counter("journal_damaged_records", "Journal records lost to damage on disk.")
         self.callback_errors = self._counter("callback_errors", "Failures of what is called after a batch is stored.")
+        self.ledger = self._counter(
+            "ledger", "Records counted in the ledger: each is received, and is one other thing.", "signal", "outcome"
+        )
         self.batch_rows = Histogram(
             "spanhouse_collector_batch_rows", "Rows a batch.", buckets=_ROWS, registry=self.registry
         )
@@ -37,6 +44,13 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+
+    def count_ledger(self, rows: pa.Table) -> None:
+        """Count rows of the table ``ledger`` that were written."""
+        sums = rows.group_by("signal").aggregate([(name, "sum") for name in LEDGER_COUNTS])
+        for row in sums.to_pylist():
+            for name in LEDGER_COUNTS:
+                self.ledger.labels(row["signal"], name).inc(row[f"{name}_sum"])
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when it is asked for."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from spanhouse_collector import ledger
 from spanhouse_collector.dead_letters import DeadLetters
 from spanhouse_collector.decoder import Decoded, DecodeError, Decoder, Range
+from spanhouse_collector.ledger import Rejected
 from spanhouse_collector.metrics import Metrics
 from spanhouse_collector.records import RawRecord
 from spanhouse_collector.segment import Entry, Found
@@ -31,6 +33,17 @@ class Part:
     decoded: Decoded
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Records of a batch that will not be stored.
+
+    Attributes:
+        rejected: how many and why, for the ledger.
+    """
+
+    rejected: Rejected
+
+
 class PartDecoder:
     """Decodes records; halves them around those that cannot be decoded, and sets these aside.
 
@@ -47,8 +60,8 @@ class PartDecoder:
         """Start the decoder's child, which needs a moment before it can take its first records."""
         self._decoder.start()
 
-    def decode(self, entries: Sequence[Entry], name: str = "") -> Iterator[Part]:
-        """Yield the records decoded, as one part where all of them can be."""
+    def decode(self, entries: Sequence[Entry], name: str = "") -> Iterator[Part | Lost]:
+        """Yield the records decoded, as one part where all of them can be, and what is lost of them."""
         if not entries:
             return
         # Within a part the culprit is already known to be; alone it gets a second chance before it is set aside.
@@ -63,22 +76,25 @@ class PartDecoder:
         if lost:
             self._metrics.damaged_records.inc(lost)
             _log.error("%d acknowledged requests cannot be read from the journal any more: the disk is damaged", lost)
+            yield Lost(_damaged(entries, part.decoded))
         yield part
 
-    def without_culprit(self, entries: Sequence[Entry], name: str, reason: str) -> Iterator[Part]:
+    def without_culprit(self, entries: Sequence[Entry], name: str, reason: str) -> Iterator[Part | Lost]:
         """Yield the halves of records that failed together; a record that fails alone is set aside."""
         if len(entries) == 1:
-            self._set_aside(entries[0], reason)
+            yield self._set_aside(entries[0], reason)
             return
         middle = len(entries) // 2
         yield from self.decode(entries[:middle], name + "0")
         yield from self.decode(entries[middle:], name + "1")
 
-    def _set_aside(self, entry: Entry, reason: str) -> None:
+    def _set_aside(self, entry: Entry, reason: str) -> Lost:
         record = self._read(entry)
-        if record:
-            self._dead_letters.set_aside(entry, record, reason)
-            self._metrics.dead_letters.labels(record.signal).inc(entry.items)
+        if not record:
+            return Lost(Rejected("", "", "", ledger.DAMAGED, entry.received_us, entry.items))
+        self._dead_letters.set_aside(entry, record, reason)
+        self._metrics.dead_letters.labels(record.signal).inc(entry.items)
+        return Lost(Rejected(record.tenant, record.signal, "", ledger.SET_ASIDE, entry.received_us, entry.items))
 
     def _read(self, entry: Entry) -> RawRecord | None:
         place = entry.position
@@ -94,3 +110,9 @@ class PartDecoder:
             members = list(group)
             ranges.append((self._file(number), members[0].position.offset, members[-1].end.offset))
         return ranges
+
+
+def _damaged(entries: Sequence[Entry], decoded: Decoded) -> Rejected:
+    # Which of the records it was cannot be read any more; how many they held is known from those that can.
+    lost = sum(entry.items for entry in entries) - decoded.items
+    return Rejected("", "", "", ledger.DAMAGED, entries[0].received_us, max(0, lost))

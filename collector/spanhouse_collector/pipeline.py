@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from spanhouse_collector.journal import MAX_BYTES, MIN_FREE_BYTES, SEGMENT_BYTES
 from spanhouse_collector.metrics import Metrics
 from spanhouse_collector.parts import PartDecoder
 from spanhouse_collector.records import RawRecord
+from spanhouse_collector.refusals import Refusals
 from spanhouse_collector.segments import SegmentDirectory
 from spanhouse_collector.stages import Stages
 from spanhouse_collector.writer import BatchWriter, Sink
@@ -56,6 +58,7 @@ class _Running:
     journal: Journal
     decoder: Decoder
     stages: Stages
+    refusals: Refusals
 
 
 class Pipeline:
@@ -105,8 +108,10 @@ class Pipeline:
             self._backlog.add(journal.recovered.entries)
             decoder = Decoder(self._directory / "decoded", command=self._settings.decoder_command)
             stages = self._stages(batches, journal, decoder)
-            self._running = _Running(segments, batches, journal, decoder, stages)
+            refusals = Refusals(self._store, self.metrics)
+            self._running = _Running(segments, batches, journal, decoder, stages, refusals)
             stages.start()
+            refusals.start()
             undo.pop_all()
 
     def stop(self, drain_seconds: float = 5.0) -> None:
@@ -119,6 +124,7 @@ class Pipeline:
         self._backlog.stop()
         running.decoder.close()
         running.stages.join()
+        running.refusals.stop()
         running.batches.close()
         if not self.lag().records:
             running.segments.discard(running.batches.settled.segment + 1)
@@ -139,6 +145,11 @@ class Pipeline:
             msg = "the collector is not running: send again"
             raise JournalUnavailableError(msg, retry_after=1)
         await asyncio.wrap_future(self._running.journal.append(record, items))
+
+    def refused(self, tenant: str, signal: str, refused: Counter[tuple[str, str]], received_us: int) -> None:
+        """Put records into the ledger that senders were told are refused: (source, reason) -> records."""
+        if refused and self._running:
+            self._running.refusals.count(tenant, signal, refused, received_us)
 
     def lag(self) -> Lag:
         """Return what is acknowledged and not yet stored."""

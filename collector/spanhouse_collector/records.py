@@ -59,6 +59,8 @@ class RawRecord:
 class Counts:
     """How many rows of each kind a batch gave; counts of two batches add up with ``+``.
 
+    What follows from a record beside its own row is not counted, and stands behind all counted rows of its table.
+
     Attributes:
         clamped: spans and log records of which some part was cut, replaced or out of range, and marked so.
     """

@@ -16,7 +16,7 @@ from spanhouse_collector.backlog import Backlog, Work
 from spanhouse_collector.batches import Batch, BatchLog
 from spanhouse_collector.journal import Journal
 from spanhouse_collector.metrics import Metrics
-from spanhouse_collector.parts import Part, PartDecoder
+from spanhouse_collector.parts import Lost, Part, PartDecoder
 from spanhouse_collector.retry import StoppedError, until_it_works
 from spanhouse_collector.writer import BatchWriter
 
@@ -30,7 +30,7 @@ _AHEAD: Final = 2
 class _Decoded:
     work: Work
     batch: Batch
-    parts: list[Part]
+    parts: list[Part | Lost]
 
 
 class Stages:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import pyarrow as pa
 
 from spanhouse_collector.batches import Batch, BatchLog
+from spanhouse_collector.decoder import Decoded
+from spanhouse_collector.ledger import Ledger, Rejected
 from spanhouse_collector.metrics import Metrics
-from spanhouse_collector.parts import Part, PartDecoder
+from spanhouse_collector.parts import Lost, Part, PartDecoder
 from spanhouse_collector.records import TRACES_SCHEMA
 from spanhouse_collector.retry import until_it_works
 from spanhouse_storage import QueryError
@@ -40,36 +42,58 @@ class BatchWriter:
     ) -> None:
         self._store, self._batches, self._parts = store, batches, parts
         self._metrics, self._stopping = metrics, stopping
+        self._ledger = Ledger()
 
-    def insert(self, batch: Batch, parts: Sequence[Part]) -> pa.Table:
+    def insert(self, batch: Batch, parts: Sequence[Part | Lost]) -> pa.Table:
         """Store the batch; return the traces it touched.
 
         Raises:
             StoppedError: the pipeline stops before the store took everything.
         """
         traces: list[pa.Table] = [TRACES_SCHEMA.empty_table()]
+        decoded: list[Decoded] = []
+        rejected: list[Rejected] = []
         waiting = list(parts)
         while waiting:
             part = waiting.pop(0)
+            if isinstance(part, Lost):
+                rejected.append(part.rejected)
+                continue
             try:
                 self._insert_part(batch, part)
             except QueryError as error:
                 waiting[:0] = self._parts.without_culprit(part.entries, part.name, str(error))
                 continue
             traces.append(part.decoded.traces.cast(TRACES_SCHEMA))
+            decoded.append(part.decoded)
+        self._write_ledger(batch, decoded, rejected)
         return pa.concat_tables(traces)
 
     def _insert_part(self, batch: Batch, part: Part) -> None:
         for table, rows in part.decoded.tables.items():
             token = self._batches.token(batch, table, part.name)
-            until_it_works(
-                f"insert {rows.num_rows} rows into {table}",
-                lambda table=table, rows=rows, token=token: self._store.insert(table, rows, token),  # type: ignore[misc]
-                self._stopping,
-                unless=_blames_the_rows,
-                on_retry=self._metrics.insert_retries.inc,
-            )
-            self._metrics.stored.labels(table).inc(rows.num_rows)
+            self._insert(table, rows, token, unless=_blames_the_rows)
+
+    def _write_ledger(self, batch: Batch, decoded: Sequence[Decoded], rejected: Sequence[Rejected]) -> None:
+        name = self._batches.token(batch, "ledger")
+        rows, hashes = self._ledger.of_batch(name, decoded, rejected)
+        if not rows.num_rows:
+            return
+        # A batch stored again may have fared otherwise, so its counts are new rows, which take the place of the old.
+        token = self._batches.token(batch, "ledger", str(rows["version"][0]))
+        self._insert("ledger", rows, token, unless=lambda _: False)
+        self._ledger.remember(hashes)
+        self._metrics.count_ledger(rows)
+
+    def _insert(self, table: str, rows: pa.Table, token: str, unless: Callable[[Exception], bool]) -> None:
+        until_it_works(
+            f"insert {rows.num_rows} rows into {table}",
+            lambda: self._store.insert(table, rows, token),
+            self._stopping,
+            unless=unless,
+            on_retry=self._metrics.insert_retries.inc,
+        )
+        self._metrics.stored.labels(table).inc(rows.num_rows)
 
 
 def _blames_the_rows(error: Exception) -> bool:

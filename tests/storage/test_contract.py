@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """What every store must do, proved on the embedded engine and over ClickHouse's HTTP protocol alike."""
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def test_what_is_inserted_comes_back_with_the_same_columns_and_values(store: Sto
     given = rows(table, {})
     store.insert(table, given, "one")
     # The engine's DateTime reaches Arrow as seconds; every other column comes back with the type it went in with.
-    names = [name for name in SCHEMAS[table].names if name != "bucket"]
+    names = [name for name in SCHEMAS[table].names if name not in {"bucket", "minute"}]
     assert store.query(f"SELECT {', '.join(names)} FROM {table}").equals(given.select(names))
 
 

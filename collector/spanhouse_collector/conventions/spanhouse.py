@@ -31,6 +31,7 @@ SPANHOUSE: Final = Convention(
         Source("resumes", (own.RESUMES,), count32),
         Source("steps", (own.STEPS,), count32),
         Source("spans_expected", (own.SPANS_EXPECTED,), count32),
+        Source("audit_expected", (own.AUDIT_EXPECTED,), count32),
         Source("content_captured", (own.CONTENT_CAPTURED,), flag),
         Source("preview_input", (own.INPUT,)),
         Source("preview_output", (own.OUTPUT,)),

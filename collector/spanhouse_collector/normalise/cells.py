@@ -24,7 +24,7 @@ _PLAIN: Final = (
     *("stop_reason", "outcome", "state", "budget"),
 )
 _FLAGS: Final = ("polling", "replayed", "streaming", "escalated")
-_NULLABLE: Final = ("step", "attempt", "ttft_ms", "resumes", "steps", "spans_expected")
+_NULLABLE: Final = ("step", "attempt", "ttft_ms", "resumes", "steps", "spans_expected", "audit_expected")
 _SHORT: Final = 2_000
 _AGENT_PREFIX: Final = "invoke_agent "
 _AGENT_SUFFIXES: Final = ("._execute_core", ".run")

@@ -1,0 +1,158 @@
+"""The ledger: how many records came, and what became of them, by receive minute, tenant, signal and source.
+
+Of every record received exactly one thing is said: it was stored, rejected, sampled out, or duplicated (it came before
+with the same finality, among the last ten million; it is written all the same and replaces its equal). Late is part of
+stored: a record whose own end is more than an hour before its receipt. Source is the service that sent it, or
+``spanhouse.audit`` for audit events.
+
+Counts belong to the minute in which records were received, and are written with the batch that holds them, under the
+batch's token and a version: a batch stored again after a crash replaces its counts, so it counts once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from spanhouse import attributes as own
+from spanhouse_collector.decoder import Decoded
+from spanhouse_collector.metrics import LEDGER_COUNTS as COUNTS
+from spanhouse_collector.recent import Hashes, Recent
+from spanhouse_storage.tables import SCHEMAS
+
+LATE_SECONDS: Final = 3_600
+MAX_SOURCE: Final = 200
+"""Characters of a source's name that are kept."""
+
+_NAMES: Final = ("tenant", "minute", "signal", "source", "reason")
+_MICROS: Final = pl.Datetime("us", "UTC")
+
+DAMAGED: Final = "acknowledged, then lost to damage of the journal's disk"
+SET_ASIDE: Final = "set aside as a dead letter: it could not be decoded or stored"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How the records of a table are counted: whose signal, what makes two of them one, when they ended, who sent."""
+
+    signal: str
+    identity: tuple[str, ...]
+    end: str
+    source: str | None
+
+
+_KINDS: Final = {
+    "spans": _Kind("traces", ("tenant", "trace_id", "span_id", "is_final"), "end", "service_name"),
+    "audit_events": _Kind("logs", ("tenant", "stream", "seq"), "time", None),
+    "logs": _Kind("logs", ("tenant", "record_id"), "time", "service_name"),
+    "metric_points": _Kind("metrics", ("tenant", "name", "series", "time"), "time", "service_name"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Records that were refused or set aside: how many, whose as far as known, and why."""
+
+    tenant: str
+    signal: str
+    source: str
+    reason: str
+    received_us: int
+    count: int
+
+
+class Ledger:
+    """Counts stored batches. For one thread.
+
+    Args:
+        now: nanoseconds since the epoch; makes the version by which a repeated batch replaces itself.
+    """
+
+    def __init__(self, recent: Recent | None = None, now: Callable[[], int] = time.time_ns) -> None:
+        self._recent = Recent() if recent is None else recent
+        self._now = now
+
+    def of_batch(self, token: str, decoded: Sequence[Decoded], rejected: Sequence[Rejected]) -> tuple[pa.Table, Hashes]:
+        """Return the batch's rows of the table ``ledger``, and what to `remember` once they are stored."""
+        frames: list[pl.DataFrame] = []
+        fresh: list[Hashes] = []
+        for name, kind in _KINDS.items():
+            # Rows that follow from other records stand behind those that records gave, and are none.
+            parts = [each.tables[name].slice(0, getattr(each.counts, name)) for each in decoded if name in each.tables]
+            if parts:
+                frame, hashes = self._counted(pa.concat_tables(parts), name, kind)
+                frames.append(frame)
+                fresh.append(hashes)
+        if rejected:
+            frames.append(_of_rejected(rejected))
+        hashes = np.concatenate(fresh) if fresh else np.array([], np.uint64)
+        return _rows(frames, token, self._now() // 1000), hashes
+
+    def remember(self, hashes: Hashes) -> None:
+        """Take these records as having come: an equal one that comes later is a duplicate."""
+        self._recent.add(hashes)
+
+    def _counted(self, rows: pa.Table, table: str, kind: _Kind) -> tuple[pl.DataFrame, Hashes]:
+        needed = {*kind.identity, kind.end, "received_at", *((kind.source,) if kind.source else ())}
+        frame = _frame(rows.select(sorted(needed)))
+        # The table's name keeps a span and a log record apart that happen to share their ids.
+        hashes = frame.select(pl.lit(table).alias("table"), *kind.identity).hash_rows(seed=1).to_numpy()
+        again = self._recent.seen(hashes)
+        source = pl.col(kind.source) if kind.source else pl.lit(own.AUDIT_SCOPE)
+        lag = pl.col("received_at") - pl.col(kind.end).cast(_MICROS)
+        counted = frame.select(
+            "tenant",
+            minute=pl.col("received_at").dt.truncate("1m"),
+            signal=pl.lit(kind.signal),
+            source=source.str.slice(0, MAX_SOURCE),
+            reason=pl.lit(""),
+            duplicated=pl.Series(again),
+            late=(lag > pl.duration(seconds=LATE_SECONDS)) & ~pl.Series(again),
+        )
+        sums = counted.group_by(_NAMES).agg(
+            received=pl.len(),
+            stored=(~pl.col("duplicated")).sum(),
+            late=pl.col("late").sum(),
+            duplicated=pl.col("duplicated").sum(),
+        )
+        return sums, hashes[~again]
+
+
+def rejected_rows(rejected: Sequence[Rejected], token: str, version: int) -> pa.Table:
+    """Return the rows of the table ``ledger`` for records that never came into a batch."""
+    return _rows([_of_rejected(rejected)], token, version)
+
+
+def _of_rejected(rejected: Sequence[Rejected]) -> pl.DataFrame:
+    counts = [each.count for each in rejected]
+    received = pl.Series([each.received_us for each in rejected], dtype=pl.Int64).cast(_MICROS)
+    said = {name: [getattr(each, name) for each in rejected] for name in ("tenant", "signal", "source", "reason")}
+    return pl.DataFrame({**said, "minute": received.dt.truncate("1m"), "received": counts, "rejected": counts})
+
+
+def _rows(frames: Sequence[pl.DataFrame], token: str, version: int) -> pa.Table:
+    schema = SCHEMAS["ledger"]
+    if not frames:
+        return schema.empty_table()
+    summed = pl.concat(map(_complete, frames)).group_by(_NAMES).agg(pl.col(COUNTS).sum()).sort(_NAMES)
+    marked = summed.with_columns(token=pl.lit(token), version=pl.lit(version, pl.UInt64))
+    return marked.select(schema.names).to_arrow().cast(schema)
+
+
+def _complete(frame: pl.DataFrame) -> pl.DataFrame:
+    counts = [
+        pl.col(name).cast(pl.UInt64) if name in frame.columns else pl.lit(0, pl.UInt64).alias(name) for name in COUNTS
+    ]
+    return frame.select(*_NAMES, *counts)
+
+
+def _frame(rows: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(rows)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
