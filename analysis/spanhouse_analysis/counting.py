@@ -30,6 +30,7 @@ class Counted:
         executed: tool calls that were made.
         usage: rows whose token figures add to their run: counted model calls, lone embeddings, and agent spans that
             carry figures no counted call below them has.
+        unrecorded: those agent spans: what they did is known, the calls they did it by are not.
     """
 
     model: Flags
@@ -37,6 +38,7 @@ class Counted:
     requested: Flags
     executed: Flags
     usage: Flags
+    unrecorded: Flags
 
 
 def count(spans: pl.DataFrame, parent: Rows) -> Counted:
@@ -52,7 +54,9 @@ def count(spans: pl.DataFrame, parent: Rows) -> Counted:
     model = leaf & final & _answered(spans)
     requested = final & _outermost_tools(spans, parent)
     executed = requested & (spans["decision"] != "deny").to_numpy()
-    return Counted(model, leaf, requested, executed, _usage_rows(spans, parent, model))
+    unrecorded = _unrecorded(spans, parent, model)
+    usage = model | unrecorded | _lone_embeddings(spans, parent, model)
+    return Counted(model, leaf, requested, executed, usage, unrecorded)
 
 
 def _answered(spans: pl.DataFrame) -> Flags:
@@ -86,16 +90,19 @@ def _outermost_tools(spans: pl.DataFrame, parent: Rows) -> Flags:
     return of_tool & ~same
 
 
-def _usage_rows(spans: pl.DataFrame, parent: Rows, model: Flags) -> Flags:
+def _unrecorded(spans: pl.DataFrame, parent: Rows, model: Flags) -> Flags:
     """Agent spans often repeat their children's sums; they speak only where no counted call below them does."""
     figures = spans.select(pl.any_horizontal(*(pl.col(name).is_not_null() for name in (*USAGE, "cost_usd"))))[:, 0]
     agentic = spans["span_class"].is_in([*AGENTIC, STEP]).to_numpy()
     speaks = agentic & figures.to_numpy() & ~tree.has_below(parent, model)
-    outermost = speaks & (tree.above(parent, speaks) == NONE)
+    outermost: Flags = speaks & (tree.above(parent, speaks) == NONE)
+    return outermost
+
+
+def _lone_embeddings(spans: pl.DataFrame, parent: Rows, model: Flags) -> Flags:
     embedding: Flags = (spans["span_class"] == EMBEDDING).to_numpy()
-    lone = embedding & ~tree.has_below(parent, model | embedding) & (parent == np.arange(parent.size))
-    speaking: Flags = model | outermost | lone
-    return speaking
+    lone: Flags = embedding & ~tree.has_below(parent, model | embedding) & (parent == np.arange(parent.size))
+    return lone
 
 
 def inner_agents(spans: pl.DataFrame, parent: Rows) -> Rows:

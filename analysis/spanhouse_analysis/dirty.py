@@ -11,8 +11,11 @@ from spanhouse_analysis.reading import Trace
 
 ROOTLESS_QUIET_SECONDS: Final = 5.0
 """A run whose root has not come is first shown after so long without a new span."""
-RUNNING_SECONDS: Final = 15.0
-"""A run that keeps sending is computed again so often."""
+RUNNING_SECONDS: Final = 5.0
+"""A run that keeps sending is computed again so often, so that what it spends is seen while it goes on."""
+RUNNING_SECONDS_AT_MOST: Final = 60.0
+RUNNING_SHARE: Final = 0.25
+"""Computing running runs again may take this share of the time: with more of them they wait longer, up to the most."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class DirtyTraces:
 
     def __init__(self, quiet_seconds: float = 1.0) -> None:
         self._quiet = timedelta(seconds=quiet_seconds)
+        self._seconds_a_trace = 0.0
         self._traces: dict[Trace, Touched] = {}
 
     def __len__(self) -> int:
@@ -71,9 +75,23 @@ class DirtyTraces:
 
     def due(self, now: datetime, limit: int) -> dict[Trace, Touched]:
         """Return the traces to compute now, those that wait longest first, and forget them."""
-        ready = [(touched.since, trace) for trace, touched in self._traces.items() if self._is_due(touched, now)]
+        every = timedelta(seconds=self.running_seconds())
+        # Those that are nearly due go with those that are: few large passes cost less than many small ones.
+        overdue = any(now - touched.since >= every for touched in self._traces.values() if not touched.rooted)
+        wait = every / 2 if overdue else every
+        ready = [(touched.since, trace) for trace, touched in self._traces.items() if self._is_due(touched, now, wait)]
         ready.sort()
         return {trace: self._traces.pop(trace) for _, trace in ready[:limit]}
+
+    def took(self, seconds: float, traces: int) -> None:
+        """Note how long a pass over so many traces took, running ones among them."""
+        self._seconds_a_trace = seconds / max(traces, 1)
+
+    def running_seconds(self) -> float:
+        """Return how long running runs wait for their next pass, as many as there are and as long as passes take."""
+        running = sum(not touched.rooted for touched in self._traces.values())
+        needed = running * self._seconds_a_trace / RUNNING_SHARE
+        return min(max(needed, RUNNING_SECONDS), RUNNING_SECONDS_AT_MOST)
 
     def put_back(self, traces: Iterable[tuple[Trace, Touched]]) -> None:
         """Take traces back whose pass failed."""
@@ -93,13 +111,13 @@ class DirtyTraces:
         """Return up to which receive time all was computed when each of the traces was touched."""
         return [touched.floor for touched in self._traces.values()]
 
-    def _is_due(self, touched: Touched, now: datetime) -> bool:
+    def _is_due(self, touched: Touched, now: datetime, wait: timedelta) -> bool:
         quiet = now - touched.last
         if touched.rooted and quiet >= self._quiet:
             return True
         if not touched.again and quiet >= max(self._quiet, timedelta(seconds=ROOTLESS_QUIET_SECONDS)):
             return True
-        return now - touched.since >= timedelta(seconds=RUNNING_SECONDS)
+        return now - touched.since >= wait
 
 
 def _either(

@@ -16,6 +16,12 @@ from spanhouse_analysis.tree import NONE, Flags, depths
 LEASE_SECONDS = 1800.0
 """A run without an end that gives no sign of life for so long was abandoned."""
 
+_COUNTS = (
+    *("model_calls", "model_errors", "tool_calls", "tool_errors", "tool_requests", "policy_denials", "loops"),
+    *("cycle_length", "retries", "retry_storm"),
+)
+"""What is known only where the run's calls were recorded."""
+
 _FIRST_SAID = (
     *("request_id", "session_id", "user_id", "environment", "service_name", "agent_version", "task", "task_type"),
     *("variant", "convention"),
@@ -141,6 +147,7 @@ def _sums(groups: Groups, handing: Flags) -> pl.DataFrame:
         model=pl.Series(counted.model),
         executed=pl.Series(counted.executed),
         requested=pl.Series(counted.requested),
+        unrecorded=pl.Series(counted.unrecorded),
         handing=pl.Series(handing),
     ).with_columns(failed=pl.col("status") == "error")
     seconds = pl.col("duration_ns") / 1e9
@@ -160,6 +167,7 @@ def _sums(groups: Groups, handing: Flags) -> pl.DataFrame:
         tool_seconds=(seconds * pl.col("executed")).sum(),
         tool_requests=pl.col("requested").sum(),
         policy_denials=(pl.col("requested") & ~pl.col("executed")).sum(),
+        unrecorded=pl.col("unrecorded").any(),
     )
 
 
@@ -177,7 +185,11 @@ def _models(groups: Groups) -> pl.DataFrame:
 
 
 def _step_counts(step_rows: pl.DataFrame) -> pl.DataFrame:
-    return step_rows.group_by("run").agg(step_rows=pl.len(), last_step=pl.col("step").max())
+    return (
+        step_rows.filter(pl.col("kind") != steps.USAGE)
+        .group_by("run")
+        .agg(step_rows=pl.len(), last_step=pl.col("step").max())
+    )
 
 
 def _calls(groups: Groups) -> pl.DataFrame:
@@ -201,15 +213,19 @@ def _finish(runs: pl.DataFrame, now: datetime) -> pl.DataFrame:
     known_outcome = pl.col("outcome").is_in(["success", "failure"])
     over = pl.col("over")
     model = pl.col("models").list.first().fill_null(pl.col("said_model"))
-    zero = pl.col("loops", "cycle_length", "retries").fill_null(0)
-    timed = runs.with_columns(
+    none_recorded = (
+        (pl.col("model_calls") == 0) & (pl.col("tool_requests") == 0) & (pl.col("step_rows").fill_null(0) == 0)
+    )
+    told_of = pl.col("unrecorded") | (pl.col("reported_steps").fill_null(0) > 0)
+    counted = runs.with_columns(
+        pl.col("loops", "cycle_length", "retries").fill_null(0), pl.col("retry_storm").fill_null(value=False)
+    ).with_columns(pl.when(~(none_recorded & told_of)).then(pl.col(name)).alias(name) for name in _COUNTS)
+    timed = counted.with_columns(
         started_at=pl.coalesce("root_start", "first_start"),
         ended_at=pl.when(over).then(pl.when(pl.col("stop_code") == "abandoned").then("last_end").otherwise("root_end")),
         outcome=pl.when(known_outcome).then("outcome").otherwise(pl.lit("unknown")),
     )
     return timed.with_columns(
-        zero,
-        pl.col("retry_storm").fill_null(value=False),
         pl.col("unpriced_models").fill_null([]),
         version=pl.lit(int(now.timestamp() * 1e6), dtype=pl.UInt64),
         is_deleted=pl.lit(0, dtype=pl.UInt8),
@@ -249,6 +265,7 @@ def _steps(step_rows: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
             "version",
             "is_deleted",
             "environment",
+            "user_id",
             "agent",
             "agent_version",
             "task_type",
@@ -260,7 +277,9 @@ def _steps(step_rows: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
         run_model="model",
     )
     joined = step_rows.join(of_run, on="run", how="left", maintain_order="left").with_columns(
-        number=pl.coalesce("step", "seq"), attempt=pl.col("attempt").fill_null(1)
+        number=pl.coalesce("step", "seq"),
+        attempt=pl.col("attempt").fill_null(1),
+        model=pl.when((pl.col("kind") == steps.USAGE) & (pl.col("model") == "")).then("run_model").otherwise("model"),
     )
     return joined.select(pl.col(name).cast(dtype) for name, dtype in frames.STEPS.items())
 

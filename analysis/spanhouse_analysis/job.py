@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -16,6 +17,7 @@ from sqlalchemy import Engine
 from spanhouse_analysis import frames
 from spanhouse_analysis.dirty import DirtyTraces, Touched
 from spanhouse_analysis.facts import LEASE_SECONDS
+from spanhouse_analysis.old_traces import OldTraces
 from spanhouse_analysis.published import Memory, Published, as_published, tombstones
 from spanhouse_analysis.reading import Trace, facts_of_traces
 from spanhouse_storage import Store, StoreUnavailableError, sql
@@ -33,7 +35,7 @@ _MARGIN: Final = timedelta(minutes=5)
 _REORDER: Final = timedelta(seconds=60)
 """Several collectors store spans this much out of the order they were received in."""
 _LOOK_BACK: Final = timedelta(days=1)
-"""A trace not in memory is looked for among the runs of the day before its new spans."""
+"""A trace not in memory is looked for among the runs of the day before its new spans, and further back if it is old."""
 _PERIOD: Final = timedelta(days=7)
 _TICK_SECONDS: Final = 0.25
 
@@ -70,6 +72,7 @@ class FactsJob:
         self._lease = lease_seconds
         self._dirty = DirtyTraces(quiet_seconds)
         self._memory = Memory()
+        self._old = OldTraces()
         self._lock = threading.Lock()
         self._progress: datetime | None = None
         self._swept = self._watermark = datetime.fromtimestamp(0, UTC)
@@ -125,7 +128,9 @@ class FactsJob:
         with self._lock:
             due = self._dirty.due(now, TRACES_A_PASS)
             self._computing = len(due)
+        self._old.refresh(self._store, now)
         published = 0
+        began = time.perf_counter()
         waiting = _periods(due)
         try:
             while waiting:
@@ -135,6 +140,8 @@ class FactsJob:
             with self._lock:
                 for part in waiting:
                     self._dirty.put_back(part.items())
+                if any(not touched.rooted for touched in due.values()):
+                    self._dirty.took(time.perf_counter() - began, len(due))
                 self._computing = 0
         self._advance()
         return published
@@ -216,18 +223,25 @@ class FactsJob:
         unknown = [trace for trace in traces if trace not in known]
         starts = [traces[trace].first_start for trace in unknown]
         since = min((start for start in starts if start), default=None) if None not in starts else None
-        bounds, parameters = _since(since - _LOOK_BACK if since else None)
+        known.update(self._stored(unknown, since - _LOOK_BACK if since else None))
+        # A run may have begun longer ago: one that was waiting for days, or whose verdict came late.
+        known.update(self._stored(self._old.among([trace for trace in unknown if trace not in known]), None))
+        return known
+
+    def _stored(self, traces: Sequence[Trace], since: datetime | None) -> dict[Trace, list[Published]]:
+        found: dict[Trace, list[Published]] = {}
+        bounds, parameters = _since(since)
         statement = sql.compose(
             "spanhouse_analysis",
             "published_runs",
             bounds=bounds.format(time="started_at"),
             step_bounds=bounds.format(time="run_started_at"),
         )
-        for first in range(0, len(unknown), 1_000):
-            rows = self._store.query(statement, {**parameters, "traces": unknown[first : first + 1_000]})
+        for first in range(0, len(traces), 1_000):
+            rows = self._store.query(statement, {**parameters, "traces": traces[first : first + 1_000]})
             for tenant, trace, *run in frames.from_table(rows).iter_rows():
-                known.setdefault((tenant, trace), []).append(Published(run[0], run[1], bool(run[2]), run[3]))
-        return known
+                found.setdefault((tenant, trace), []).append(Published(run[0], run[1], bool(run[2]), run[3]))
+        return found
 
     def _sweep(self, now: datetime) -> None:
         """Look again at running runs that fell silent: those past the lease are abandoned."""

@@ -11,8 +11,11 @@ import polars as pl
 from spanhouse_analysis import frames, rows
 from spanhouse_analysis.facts import LEASE_SECONDS, Facts
 from spanhouse_analysis.identity import assign_runs
+from spanhouse_analysis.logged import settled
 from spanhouse_analysis.reading import Trace, facts_of_traces
+from spanhouse_analysis.steps import USAGE
 from spanhouse_storage import Store
+from spanhouse_storage.derived import FROM_LOG
 from spanhouse_storage.reads import (
     find_traces,
     run_by_id,
@@ -22,7 +25,7 @@ from spanhouse_storage.reads import (
     steps_of_run,
 )
 
-_IDENTITY: Final = (*frames.IDENTITY, "parent_span_id", "span_class", "run_hint", "start")
+_IDENTITY: Final = (*frames.IDENTITY, "parent_span_id", "span_class", "run_hint", "start", "flags")
 _MARGIN: Final = timedelta(hours=1)
 
 
@@ -65,7 +68,11 @@ def runs_of_traces(
 def span_ids(store: Store, tenant: str, trace_id: str, run_id: str) -> list[str]:
     """Return the ids of the run's spans: of its trace, those the run rule gives to it."""
     table = spans_of_traces(store, [(tenant, trace_id)], columns=_IDENTITY)
-    assigned = assign_runs(frames.from_table(table).sort("start", "span_id"))
+    found = frames.from_table(table).sort("start", "span_id")
+    if ((found["flags"].cast(pl.Int64) & FROM_LOG) != 0).any():
+        whole = spans_of_traces(store, [(tenant, trace_id)], columns=frames.FACT_COLUMNS)
+        found = settled(frames.prepare(frames.from_table(whole)))
+    assigned = assign_runs(found)
     return assigned.filter(pl.col("run_id") == run_id)["span_id"].to_list()
 
 
@@ -76,7 +83,7 @@ def steps(store: Store, of_run: rows.Json) -> list[rows.Json]:
         if stored:
             return stored
     found = facts_of_trace(store, of_run)
-    mine = found.steps.filter(pl.col("run_id") == of_run["run_id"]).sort("seq")
+    mine = found.steps.filter((pl.col("run_id") == of_run["run_id"]) & (pl.col("kind") != USAGE)).sort("seq")
     return rows.steps(frames.to_table(mine, "steps"))
 
 

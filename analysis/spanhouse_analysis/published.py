@@ -83,7 +83,7 @@ def tombstones(before: Runs, after: Runs, version: int, now: datetime) -> Facts:
                 runs.append({**key, **place, "superseded_by": successor})
             kept = 0 if moved or new is None else new.step_rows
             steps.extend(
-                {**key, "seq": seq, "run_started_at": old.started_at, "started_at": old.started_at}
+                {**key, "seq": seq, **dict.fromkeys(("run_started_at", "started_at", "ended_at"), old.started_at)}
                 for seq in range(kept + 1, old.step_rows + 1)
             )
     return Facts(_filled(runs, frames.RUNS), _filled(steps, frames.STEPS), pl.DataFrame())

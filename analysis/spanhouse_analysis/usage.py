@@ -40,11 +40,19 @@ def totals(groups: Groups) -> pl.DataFrame:
     )
 
 
-def _priced(rows: pl.DataFrame) -> pl.DataFrame:
-    used = pl.any_horizontal(*(pl.col(name).fill_null(0) > 0 for name in USAGE))
+def _used() -> pl.Expr:
+    return pl.any_horizontal(*(pl.col(name).fill_null(0) > 0 for name in USAGE))
+
+
+def unpriced() -> pl.Expr:
+    """Whether a row that counts must have cost something and nobody says how much."""
     # A call that failed or was answered from an earlier one, and reports no use, cost nothing.
-    free = ~used & ((pl.col("status") == "error") | pl.col("replayed"))
-    unknown = (pl.col("span_class") != TOOL) & pl.col("cost_usd").is_null() & ~free
+    free = ~_used() & ((pl.col("status") == "error") | pl.col("replayed"))
+    return (pl.col("span_class") != TOOL) & pl.col("cost_usd").is_null() & ~free
+
+
+def _priced(rows: pl.DataFrame) -> pl.DataFrame:
+    unknown, used = unpriced(), _used()
     known = pl.col("cost_usd").is_not_null()
     sources = pl.col("cost_source").filter(known & (pl.col("cost_source") != "")).unique()
     per_run = (

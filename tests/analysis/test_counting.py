@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from tests.support.small_traces import compute, span, steps
+import pytest
+from tests.support.small_traces import Row, compute, span, steps
 
 
 def test_of_nested_model_spans_the_innermost_counts() -> None:
@@ -74,6 +75,28 @@ def test_a_run_whose_figures_stand_on_its_own_span_keeps_them() -> None:
     assert tuple(run[name] for name in figures) == (900, 100, 40, 0.5, "reported", 17, "gpt-5")
     assert run["models"] == ["gpt-5"]
     assert run["cache_read_tokens"] is None
+
+
+COUNTS = (
+    *("model_calls", "model_errors", "tool_calls", "tool_errors", "tool_requests", "policy_denials", "loops"),
+    *("cycle_length", "retries", "retry_storm"),
+)
+
+
+@pytest.mark.parametrize("figures", [{"input_tokens": 900}, {"steps": 17}, {"cost_usd": 0.5, "steps": 2}])
+def test_calls_nobody_recorded_are_unknown_and_not_zero(figures: Row) -> None:
+    """A run that says what it used, or how many turns it took, made calls that are not here."""
+    [run] = compute(span("a", "agent", **figures))
+    assert {run[name] for name in COUNTS} == {None}
+    [run] = compute(span("a", "agent", **figures), span("t", "tool", "a", tool_name="search"))
+    assert (run["tool_calls"], run["model_calls"], run["loops"], run["retry_storm"]) == (1, 0, 0, False)
+
+
+def test_a_run_that_did_nothing_made_no_calls() -> None:
+    [run] = compute(span("a", "agent"))
+    assert {run[name] for name in COUNTS} == {0}
+    [run] = compute(span("a", "agent", is_final=False, seconds=0))
+    assert (run["status"], run["tool_calls"]) == ("running", 0)
 
 
 def test_a_sub_agent_without_counted_calls_adds_its_own_figures() -> None:

@@ -92,12 +92,33 @@ def test_a_rootless_run_is_first_shown_after_five_quiet_seconds(store: Store, jo
     assert published(store)[0]["status"] == "running"
 
 
-def test_a_run_that_keeps_sending_is_published_every_fifteen_seconds(store: Store, job: FactsJob, clock: Clock) -> None:
-    for number in range(16):
+def test_a_run_that_keeps_sending_is_published_every_five_seconds(store: Store, job: FactsJob, clock: Clock) -> None:
+    for number in range(11):
         put(store, job, span(f"m{number}", "llm", "a", at=number, input_tokens=1))
         clock.forward(1)
-        assert job.tick() == (1 if number == 14 else 0)
-    assert published(store)[0]["model_calls"] == 15
+        assert job.tick() == (1 if number in {4, 9} else 0)
+    assert published(store)[0]["model_calls"] == 10
+
+
+def test_a_trace_that_comes_to_life_after_days_and_a_restart_is_still_the_run_it_was(
+    store: Store, state: Engine, clock: Clock
+) -> None:
+    job = FactsJob(store, state, clock=clock)
+    put(store, job, span("a", "agent", is_final=False, seconds=0, run_hint="r"))
+    put(store, job, span("m", "llm", "a", at=1, run_hint="r", input_tokens=1, cost_usd=1.0))
+    clock.forward(6)
+    job.tick()
+    job = FactsJob(store, state, clock=clock)
+    days = 3 * 86_400
+    clock.forward(days)
+    job.tick()
+    put(store, job, span("n", "llm", "a", at=days, run_hint="r", input_tokens=2, cost_usd=2.0))
+    put(store, job, span("a", "agent", seconds=days + 9, run_hint="r"))
+    clock.forward(10)
+    job.tick()
+    [run] = published(store)
+    assert (run["run_id"], run["started_at"], run["model_calls"], run["cost_usd"]) == ("r", EPOCH, 2, 3.0)
+    assert (run["stop_reason"], step_count(store)) == ("finish", 2)
 
 
 def test_a_span_that_comes_late_changes_the_run_it_belongs_to(store: Store, job: FactsJob, clock: Clock) -> None:

@@ -223,6 +223,32 @@ def test_time_buckets_are_aligned_and_empty_ones_say_so(store: Store) -> None:
     assert points[0].as_json()["start"] == "2026-03-04T12:00:00.000000Z"
 
 
+def test_runs_whose_calls_nobody_recorded_are_left_out_of_what_is_about_calls(store: Store) -> None:
+    unknown = dict.fromkeys(
+        (
+            "tool_calls",
+            "tool_errors",
+            "tool_requests",
+            "policy_denials",
+            "loops",
+            "cycle_length",
+            "retries",
+            "retry_storm",
+        )
+    )
+    own = {"tenant": "import", "completed": True, **unknown, "steps": 9}
+    rest = {"tenant": "import", "tool_calls": 4, "tool_requests": 4, "loops": 1, "ended_at": NOON, "started_at": NOON}
+    store.insert("runs", rows("runs", {**ended(0), **own, "run_id": "i0"}, run("i1", **rest)), "imports")
+    wanted = RunFilter(tenant="import")
+    for name in ("loop_rate", "cycle_rate", "runs_denied_rate", "retry_storm_rate"):
+        assert value(store, name, filters=wanted)[2] == 1, name
+    assert value(store, "completion_rate", filters=wanted)[2] == 2
+    assert value(store, "tool_calls_per_run_p50", filters=wanted) == (4.0, None, 1)
+    assert value(store, "tool_error_rate", filters=wanted) == (0.0, 0, 4)
+    assert value(store, "tool_calls", filters=wanted) == (4.0, 4, 1)
+    store.execute("ALTER TABLE runs DELETE WHERE tenant = 'import' SETTINGS mutations_sync = 1")
+
+
 def test_throughput_is_runs_a_minute(store: Store) -> None:
     [point] = ask(store, "throughput", since=NOON, until=NOON + 4 * HOUR)
     assert point.value == pytest.approx(4 / 240)

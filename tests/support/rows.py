@@ -11,6 +11,10 @@ from spanhouse_storage.tables import SCHEMAS
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 FINAL = 1 << 60
+_COUNTED = (
+    *("model_calls", "model_errors", "tool_calls", "tool_errors", "tool_requests", "policy_denials", "loops"),
+    *("cycle_length", "retries"),
+)
 
 
 def rows(table: str, *given: dict[str, Any]) -> pa.Table:
@@ -29,8 +33,17 @@ def span(trace_id: str = "t1", span_id: str = "s1", **columns: Any) -> dict[str,
 
 
 def run(run_id: str = "r1", **columns: Any) -> dict[str, Any]:
-    """Return an ended run of the tenant acme that finished."""
-    own = {"tenant": "acme", "run_id": run_id, "trace_id": "t1", "version": 1, "type": "agent", "status": "ended"}
+    """Return an ended run of the tenant acme that finished and whose calls are known to be none."""
+    none: dict[str, Any] = {**dict.fromkeys(_COUNTED, 0), "retry_storm": False}
+    own = {
+        **none,
+        "tenant": "acme",
+        "run_id": run_id,
+        "trace_id": "t1",
+        "version": 1,
+        "type": "agent",
+        "status": "ended",
+    }
     return {**own, "stop_reason": "finish", "stop_code": "finish", **columns}
 
 

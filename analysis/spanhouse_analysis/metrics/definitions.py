@@ -1,4 +1,8 @@
-"""The metric catalogue: every metric once, with its meaning and what one row of ``runs`` or ``steps`` adds to it."""
+"""The metric catalogue: every metric once, with its meaning and what one row of ``runs`` or ``steps`` adds to it.
+
+Most metrics are about ended runs, in the window that holds the end of the run. Those with ``spend`` are about calls, in
+the window that holds the end of the call: they move while a run goes on, and are what budgets are held against.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,8 @@ class Metric:
     Attributes:
         run: its parts in a row of an ended run; None where it exists by tool alone.
         tool: its parts in a step row of kind ``tool``; None where it cannot be told apart by tool.
+        spend: what a step row of an ended call adds to the sum, in SQL, null where that is not known; None where the
+            metric is not about calls.
         quantile: which quantile, 0 to 1, of a distribution.
     """
 
@@ -43,6 +49,7 @@ class Metric:
     run: Parts | None = None
     tool: Parts | None = None
     quantile: float | None = None
+    spend: str | None = None
 
     def as_json(self) -> dict[str, str]:
         """Return what the API says of the metric."""
@@ -66,10 +73,9 @@ _DENIED: Final = (pl.col("status") == "denied").cast(pl.Int64)
 
 
 def _of_runs(name: str, meaning: str, definition: str, counted: pl.Expr, *columns: str) -> Metric:
-    """A share of ended runs."""
-    return Metric(
-        name, "1", "ratio", meaning, f"{definition} / ended runs", Parts(columns, counted.cast(pl.Int64), _ONE)
-    )
+    """A share of ended runs; a run of which it is not known whether it counts is left out."""
+    parts = Parts(columns, counted.cast(pl.Int64), counted.is_not_null().cast(pl.Int64))
+    return Metric(name, "1", "ratio", meaning, f"{definition} / ended runs", parts)
 
 
 def _of_sums(name: str, meaning: str, top: str, bottom: str, tool: Parts | None = None) -> Metric:
@@ -82,6 +88,11 @@ def _of_sums(name: str, meaning: str, top: str, bottom: str, tool: Parts | None 
 def _total(name: str, unit: str, meaning: str, *columns: str, tool: Parts | None = None) -> Metric:
     value = pl.sum_horizontal(*(pl.col(column).cast(pl.Float64) for column in columns), ignore_nulls=False)
     return Metric(name, unit, "sum", meaning, f"sum of {' + '.join(columns)}", Parts(columns, value), tool)
+
+
+def _spent(name: str, unit: str, meaning: str, definition: str, value: str) -> Metric:
+    """A sum over calls that ended in the window, those of runs that still go on included."""
+    return Metric(name, unit, "sum", meaning, definition, spend=value)
 
 
 _SUCCEEDED: Final = Parts(
@@ -185,6 +196,29 @@ _METRICS: Final = (
     _total("input_tokens", "tokens", "Input tokens, cached ones included.", "input_tokens"),
     _total("output_tokens", "tokens", "Output tokens, reasoning included.", "output_tokens"),
     _total("cost", "usd", "Cost of runs whose cost is known.", "cost_usd"),
+    _spent(
+        "spend",
+        "usd",
+        "What calls cost that ended in the window, as far as it is known; runs need not have ended.",
+        "sum of the cost of model calls, of what tools declare, and of runs that report their cost as a whole, each "
+        "when it ended or, where its clock runs ahead, was received",
+        "cost_usd",
+    ),
+    _spent(
+        "tokens_spent",
+        "tokens",
+        "Input and output tokens of calls that ended in the window; runs need not have ended.",
+        "sum of input_tokens + output_tokens of model calls, and of runs that report their use as a whole",
+        "if(kind = 'tool' OR (input_tokens IS NULL AND output_tokens IS NULL), NULL, "
+        "ifNull(input_tokens, 0) + ifNull(output_tokens, 0))",
+    ),
+    _spent(
+        "unpriced_calls",
+        "calls",
+        "Calls that ended in the window and cost something nobody knows; they are not in spend.",
+        "model calls, and runs reported as a whole, that have no cost; out of all of them",
+        "if(kind = 'tool', NULL, toUInt64(unpriced))",
+    ),
     _total("tool_calls", "calls", "Tool calls made.", "tool_calls", tool=Parts(("status",), _CALLED.cast(pl.Float64))),
     _total("model_calls", "calls", "Model calls made.", "model_calls"),
     Metric("runs", "runs", "count", "Ended runs.", "ended runs", Parts((), _ONE), Parts(("run_id",), pl.col("run_id"))),

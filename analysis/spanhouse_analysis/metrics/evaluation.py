@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import polars as pl
 
-from spanhouse_analysis.metrics import source
+from spanhouse_analysis.metrics import source, spend
 from spanhouse_analysis.metrics.definitions import ENDED, Metric
 from spanhouse_analysis.metrics.intervals import quantile, quantile_interval, sum_interval, wilson
 from spanhouse_analysis.metrics.query import MetricQuery, Point
@@ -45,6 +45,10 @@ def evaluate(store: Store, query: MetricQuery, *, now: datetime | None = None) -
     if of_calls:
         columns = [*query.by, *(column for metric in of_calls if metric.tool for column in metric.tool.columns)]
         points.update(points_of(source.tool_calls(store, wanted, columns), of_calls, query, window))
+    of_spend = [metric for metric in metrics if metric.spend]
+    if of_spend:
+        sums = spend.sums(store, wanted, query.by, query.step_nanoseconds(), of_spend)
+        points.update(_summed(sums, of_spend, query, window))
     for metric in metrics:
         if metric.kind == "gauge":
             points[metric.name] = _gauge(source.active_runs(store, wanted, query.by), metric, query, window)
@@ -96,7 +100,7 @@ def points_of(
     table = placed.group_by(keys).agg(
         expression for metric in metrics for expression in _reductions(metric, from_steps=from_steps)
     )
-    if query.wanted().since is None and rows.height:
+    if rows.height:
         window = replace(window, earliest=_time(rows.select(pl.col(ENDED).min()).item()))
     scalars = table.select(pl.exclude(pl.List))
     # Distributions stay columns: half a million values are too many for Python lists.
@@ -108,16 +112,33 @@ def points_of(
         }
         for number, row in enumerate(scalars.iter_rows())
     }
-    found = set(reduced)
     result: dict[str, list[Point]] = {}
     for metric in metrics:
         if metric.kind == "share":
             result[metric.name] = _shares(placed, metric, query, window)
-            continue
-        filled = [*reduced.items(), *((group, {}) for group in window.empty_groups(found))]
-        filled.sort(key=lambda item: tuple((value is not None, value) for value in item[0]))
-        result[metric.name] = [_point(metric, group, parts, query, window) for group, parts in filled]
+        else:
+            result[metric.name] = _filled(reduced, metric, query, window)
     return result
+
+
+def _summed(
+    sums: pl.DataFrame, metrics: Sequence[Metric], query: MetricQuery, window: _Window
+) -> dict[str, list[Point]]:
+    """Return the points of metrics that the store has added up, see ``spend.sums``."""
+    if sums.height:
+        window = replace(window, earliest=_time(sums.select(pl.col(spend.FIRST).min()).item()))
+    width = len(query.by) + 1
+    reduced = {row[:width]: dict(zip(sums.columns, row, strict=True)) for row in sums.iter_rows()}
+    return {metric.name: _filled(reduced, metric, query, window) for metric in metrics}
+
+
+def _filled(
+    reduced: Mapping[Group, dict[str, Any]], metric: Metric, query: MetricQuery, window: _Window
+) -> list[Point]:
+    """Return one point a group, and one where a bounded window without groups has nothing."""
+    filled = [*reduced.items(), *((group, {}) for group in window.empty_groups(set(reduced)))]
+    filled.sort(key=lambda item: tuple((value is not None, value) for value in item[0]))
+    return [_point(metric, group, parts, query, window) for group, parts in filled]
 
 
 def _reductions(metric: Metric, *, from_steps: bool) -> Iterator[pl.Expr]:

@@ -18,6 +18,7 @@ RUN_GROUPS: Final = (
 )
 TOOL: Final = "tool"
 STEP_GROUPS: Final = ("tenant", "environment", "agent", "agent_version", "model", "task_type", "variant", TOOL)
+SPEND_GROUPS: Final = (*STEP_GROUPS, "user_id", "type")
 MAX_BUCKETS: Final = 10_000
 
 
@@ -27,9 +28,9 @@ class MetricQuery:
 
     Attributes:
         names: metrics of the catalogue.
-        since: earliest end of a run, inclusive; None for all time.
-        until: latest end of a run, exclusive; None for no bound.
-        by: what to group by: ``tool`` or any of ``RUN_GROUPS``.
+        since: earliest end of a run, or of a call where the metric is about calls, inclusive; None for all time.
+        until: latest such end, exclusive; None for no bound.
+        by: what to group by: ``tool`` or any of ``RUN_GROUPS``; ``SPEND_GROUPS`` where the metric is about calls.
         step: length of the time buckets in seconds, aligned to midnight UTC; None for one bucket.
         filters: which runs; its own ``since`` and ``until`` hold where those above are None.
     """
@@ -55,18 +56,19 @@ class MetricQuery:
                 msg = f"metrics cannot be grouped by {group!r}: {hint}known are {', '.join((*RUN_GROUPS, TOOL))}"
                 raise MetricError(msg)
         for metric in found:
-            if TOOL in self.by and metric.tool is None:
+            if TOOL in self.by and metric.tool is None and not metric.spend:
                 msg = f"metric {metric.name!r} is about whole runs and cannot be grouped by tool"
                 raise MetricError(msg)
-            wrong = [group for group in self.by if group not in STEP_GROUPS]
-            if wrong and self.from_steps(metric):
-                known = ", ".join(STEP_GROUPS)
-                msg = f"metric {metric.name!r} by tool cannot be grouped by {wrong[0]!r}: known are {known}"
+            groups = SPEND_GROUPS if metric.spend else STEP_GROUPS if self.from_steps(metric) else (*RUN_GROUPS, TOOL)
+            wrong = [group for group in self.by if group not in groups]
+            if wrong:
+                what = "" if metric.spend else " by tool"
+                msg = f"metric {metric.name!r}{what} cannot be grouped by {wrong[0]!r}: known are {', '.join(groups)}"
                 raise MetricError(msg)
         return found
 
     def from_steps(self, metric: Metric) -> bool:
-        """Whether the metric is read from tool calls rather than from runs."""
+        """Whether the metric is read from the tool calls of ended runs rather than from the runs."""
         return metric.tool is not None and (TOOL in self.by or metric.run is None)
 
     def wanted(self) -> RunFilter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -60,21 +60,28 @@ class RunFilter:
     request_id: Texts = ""
     tool: Texts = ""
     escalated: bool | None = None
+    completed: bool | None = None
     text: str = ""
     since: datetime | None = None
     until: datetime | None = None
 
 
-def where(wanted: RunFilter, prefix: str = "", *, time: str = "started_at") -> tuple[str, dict[str, Any]]:
+_OF_STEPS = ("tenant", "environment", "user_id", "agent", "agent_version", "task_type", "variant", "model", "tool")
+
+
+def where(
+    wanted: RunFilter, prefix: str = "", *, time: str = "started_at", lone_calls: bool = False
+) -> tuple[str, dict[str, Any]]:
     """Return a condition on the table `runs` and its parameters.
 
     `prefix` qualifies the columns (`"runs."`) and keeps parameter names apart when two filters meet in one statement.
-    `time` is the column that `since` and `until` bound: `started_at` or `ended_at`. The condition is never empty.
+    `time` is the column that `since` and `until` bound: `started_at` or `ended_at`. `lone_calls` keeps runs of type
+    `call` where no type is wanted. The condition is never empty.
     """
     conditions = _Conditions(prefix)
     for column in _EXACT:
         conditions.any_of(f"{prefix}{column} IN @values", column, getattr(wanted, column))
-    if not values_of(wanted.type):
+    if not values_of(wanted.type) and not lone_calls:
         conditions.add(f"{prefix}type != '{LONE_CALL}'")
     conditions.any_of(f"(hasAny({prefix}models, @values) OR {prefix}model IN @values)", "model", wanted.model)
     conditions.any_of(
@@ -89,12 +96,33 @@ def where(wanted: RunFilter, prefix: str = "", *, time: str = "started_at") -> t
     )
     if wanted.escalated is not None:
         conditions.add(f"{prefix}escalated = {int(wanted.escalated)}")
+    if wanted.completed is not None:
+        conditions.add(f"{prefix}completed = {int(wanted.completed)}")
     if wanted.text:
         placeholder = conditions.parameter("text", "String", wanted.text)
         conditions.add(
             "(" + " OR ".join(f"positionCaseInsensitiveUTF8({prefix}{c}, {placeholder}) > 0" for c in _SEARCHED) + ")"
         )
     conditions.add(_time_bound(f"{prefix}{time}", conditions, wanted))
+    return " AND ".join(conditions.parts), conditions.parameters
+
+
+def where_steps(wanted: RunFilter) -> tuple[str, dict[str, Any]]:
+    """Return a condition on the table `steps`: calls that ended in the filter's window, of the runs that are meant.
+
+    `model` and `tool` mean those of the call. Lone calls are among them: they cost what other calls cost.
+    """
+    conditions = _Conditions("")
+    for column in _OF_STEPS:
+        conditions.any_of(f"{column} IN @values", column, getattr(wanted, column))
+    conditions.any_of("run_type IN @values", "type", wanted.type)
+    held: dict[str, Any] = dict.fromkeys((*_OF_STEPS, "type"), "")
+    rest = replace(wanted, since=None, until=None, **held)
+    if rest != RunFilter():
+        inner, parameters = where(rest, lone_calls=True)
+        conditions.add(f"(tenant, run_id) IN ({sql.compose('spanhouse_storage', 'runs_that_pass', where=inner)})")
+        conditions.parameters.update(parameters)
+    conditions.add(_time_bound("ended_at", conditions, wanted))
     return " AND ".join(conditions.parts), conditions.parameters
 
 

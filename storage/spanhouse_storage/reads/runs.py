@@ -29,10 +29,11 @@ SORT_KEYS = {
     "cost_usd": "reinterpretAsInt64(greatest(ifNull(cost_usd, 0.), 0.))",
     "tokens": "toInt64(ifNull(input_tokens, 0) + ifNull(output_tokens, 0))",
     "steps": "toInt64(steps)",
-    "tool_calls": "toInt64(tool_calls)",
-    "tool_errors": "toInt64(tool_errors)",
-    "retries": "toInt64(retries)",
-    "loops": "toInt64(loops)",
+    "tool_calls": "toInt64(ifNull(tool_calls, 0))",
+    "tool_errors": "toInt64(ifNull(tool_errors, 0))",
+    "retries": "toInt64(ifNull(retries, 0))",
+    "loops": "toInt64(ifNull(loops, 0))",
+    "policy_denials": "toInt64(ifNull(policy_denials, 0))",
 }
 """What a list of runs can be ordered by."""
 

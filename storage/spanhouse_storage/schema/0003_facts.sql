@@ -46,16 +46,16 @@ CREATE TABLE IF NOT EXISTS runs
     tool_seconds        Float64 CODEC(ZSTD(1)),
     resumes             UInt32 CODEC(ZSTD(1)),
     steps               UInt32 CODEC(ZSTD(1)),
-    model_calls         UInt32 CODEC(ZSTD(1)),
-    model_errors        UInt32 CODEC(ZSTD(1)),
-    tool_calls          UInt32 CODEC(ZSTD(1)),
-    tool_errors         UInt32 CODEC(ZSTD(1)),
-    tool_requests       UInt32 CODEC(ZSTD(1)),
-    policy_denials      UInt32 CODEC(ZSTD(1)),
-    loops               UInt32 CODEC(ZSTD(1)),
-    cycle_length        UInt32 CODEC(ZSTD(1)),
-    retries             UInt32 CODEC(ZSTD(1)),
-    retry_storm         Bool CODEC(ZSTD(1)),
+    model_calls         Nullable(UInt32) CODEC(ZSTD(1)),
+    model_errors        Nullable(UInt32) CODEC(ZSTD(1)),
+    tool_calls          Nullable(UInt32) CODEC(ZSTD(1)),
+    tool_errors         Nullable(UInt32) CODEC(ZSTD(1)),
+    tool_requests       Nullable(UInt32) CODEC(ZSTD(1)),
+    policy_denials      Nullable(UInt32) CODEC(ZSTD(1)),
+    loops               Nullable(UInt32) CODEC(ZSTD(1)),
+    cycle_length        Nullable(UInt32) CODEC(ZSTD(1)),
+    retries             Nullable(UInt32) CODEC(ZSTD(1)),
+    retry_storm         Nullable(Bool) CODEC(ZSTD(1)),
     input_tokens        Nullable(UInt64) CODEC(ZSTD(1)),
     output_tokens       Nullable(UInt64) CODEC(ZSTD(1)),
     cache_read_tokens   Nullable(UInt64) CODEC(ZSTD(1)),
@@ -73,7 +73,8 @@ CREATE TABLE IF NOT EXISTS runs
     INDEX by_run run_id TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_request request_id TYPE bloom_filter(0.001) GRANULARITY 1,
-    INDEX by_session session_id TYPE bloom_filter(0.001) GRANULARITY 1
+    INDEX by_session session_id TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_end ended_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY toMonday(started_at)
@@ -81,7 +82,9 @@ ORDER BY (tenant, toStartOfHour(started_at), run_id)
 SETTINGS index_granularity = 2048, non_replicated_deduplication_window = 1000,
     fsync_after_insert = 1, fsync_part_directory = 1;
 
--- One row a step: a counted model call, a requested tool call, a plan, a wait.
+-- One row a step: a counted model call, a requested tool call, a plan, a wait. Rows of kind `usage` are no steps: they are
+-- figures that stand on another span because the calls behind them were not recorded. Whatever a run cost is in its rows
+-- here, each at the time it ended, so that money counts while the run still goes on.
 CREATE TABLE IF NOT EXISTS steps
 (
     tenant              LowCardinality(String) CODEC(ZSTD(1)),
@@ -93,6 +96,7 @@ CREATE TABLE IF NOT EXISTS steps
     run_ended_at        Nullable(DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
     run_type            LowCardinality(String) CODEC(ZSTD(1)),
     environment         LowCardinality(String) CODEC(ZSTD(1)),
+    user_id             String CODEC(ZSTD(1)),
     agent               LowCardinality(String) CODEC(ZSTD(1)),
     agent_version       LowCardinality(String) CODEC(ZSTD(1)),
     run_model           LowCardinality(String) CODEC(ZSTD(1)),
@@ -104,6 +108,7 @@ CREATE TABLE IF NOT EXISTS steps
     tool                LowCardinality(String) CODEC(ZSTD(1)),
     model               LowCardinality(String) CODEC(ZSTD(1)),
     started_at          DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    ended_at            DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
     ms                  Float64 CODEC(ZSTD(1)),
     status              LowCardinality(String) CODEC(ZSTD(1)),
     error_type          LowCardinality(String) CODEC(ZSTD(1)),
@@ -115,8 +120,10 @@ CREATE TABLE IF NOT EXISTS steps
     input_tokens        Nullable(UInt64) CODEC(ZSTD(1)),
     output_tokens       Nullable(UInt64) CODEC(ZSTD(1)),
     cost_usd            Nullable(Float64) CODEC(ZSTD(1)),
+    unpriced            Bool CODEC(ZSTD(1)),
 
-    INDEX by_run run_id TYPE bloom_filter(0.001) GRANULARITY 1
+    INDEX by_run run_id TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_end ended_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY toMonday(run_started_at)

@@ -1,4 +1,4 @@
 SELECT $columns
 FROM steps FINAL
-WHERE (tenant, run_id) IN {runs:Array(Tuple(String, String))}
+WHERE kind != 'usage' AND (tenant, run_id) IN {runs:Array(Tuple(String, String))}
 ORDER BY tenant, run_id, seq

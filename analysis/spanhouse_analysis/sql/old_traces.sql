@@ -1,0 +1,1 @@
+SELECT CRC32(concat(tenant, '/', trace_id)) AS sum FROM runs

@@ -1,0 +1,1 @@
+SELECT tenant, run_id FROM runs FINAL WHERE $where
