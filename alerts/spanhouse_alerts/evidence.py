@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from spanhouse_alerts.metric_samples import run_filter
 from spanhouse_alerts.rules import BudgetRule, RatioRule
+from spanhouse_analysis.metrics import find
+from spanhouse_analysis.metrics.spend import largest_runs
 from spanhouse_storage.contract import Store
 from spanhouse_storage.reads import NEWEST_FIRST, list_runs
 
@@ -38,9 +40,15 @@ class StoredEvidence:
     def runs(
         self, rule: RatioRule | BudgetRule, labels: Mapping[str, str], since: datetime, until: datetime
     ) -> list[str]:
-        """Return up to three run ids of the alert's group that ended in the window, the most telling first."""
-        sort, weight = _TELLING.get(rule.metric, (NEWEST_FIRST, _not_completed))
+        """Return up to three run ids of the alert's group, the most telling first.
+
+        They ended in the window; of a budget they spent in it, and may still go on.
+        """
         group = {name: labels[name] for name in rule.dimensions}
+        if find(rule.metric).spend:
+            within = run_filter({**rule.filters, **group}, since, until)
+            return largest_runs(self._store, within, find(rule.metric), RUNS_SHOWN)
+        sort, weight = _TELLING.get(rule.metric, (NEWEST_FIRST, _not_completed))
         wanted = run_filter({**rule.filters, **group}, since - _LONGEST_RUN, until)
         rows = list_runs(self._store, wanted, sort=sort, limit=_LOOKED_AT).rows
         found = rows.select(list(_COLUMNS)).to_pylist()
@@ -57,13 +65,7 @@ def _not_completed(run: Mapping[str, Any]) -> float:
     return float(run["status"] == "ended" and not run["completed"])
 
 
-def _tokens(run: Mapping[str, Any]) -> float:
-    return float((run["input_tokens"] or 0) + (run["output_tokens"] or 0))
-
-
 _TELLING: dict[str, tuple[str, Weight]] = {
-    "cost": ("-cost_usd", _column("cost_usd")),
-    "tokens": ("-tokens", _tokens),
     "runs": (NEWEST_FIRST, lambda _run: 1.0),
     "tool_error_rate": ("-tool_errors", _column("tool_errors")),
     "tool_success_rate": ("-tool_errors", _column("tool_errors")),
@@ -83,9 +85,6 @@ _COLUMNS = (
     "status",
     "completed",
     "stop_code",
-    "cost_usd",
-    "input_tokens",
-    "output_tokens",
     "tool_errors",
     "loops",
     "cycle_length",

@@ -12,18 +12,25 @@ from spanhouse_analysis.metrics import MetricQuery, evaluate
 from spanhouse_storage.contract import Store
 from spanhouse_storage.reads import RunFilter
 
-FILTERS = frozenset(field.name for field in fields(RunFilter)) - {"since", "until", "text", "escalated", "status"}
-"""What rules can filter runs by; metrics are over ended runs, so there is no status to choose."""
+FILTERS = frozenset(field.name for field in fields(RunFilter)) - {
+    "since",
+    "until",
+    "text",
+    "escalated",
+    "completed",
+    "status",
+}
+"""What rules can filter runs by; metrics are over ended runs or over calls, so there is no status to choose."""
 
 
 class MetricSamples:
-    """Samples computed by the metric catalogue's definitions from the facts of ended runs."""
+    """Samples computed by the metric catalogue's definitions from the facts of runs and calls."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def read(self, request: Request) -> Sequence[Sample]:
-        """Return the figure of every group that has runs in the window; raises where the store or metric fails."""
+        """Return the figure of every group that has data in the window; raises where the store or metric fails."""
         wanted = run_filter(request.filters)
         query = MetricQuery([request.metric], request.since, request.until, request.by, filters=wanted)
         points = evaluate(self._store, query, now=request.until)

@@ -12,13 +12,26 @@ from enum import StrEnum
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from spanhouse_alerts.durations import Duration
 
 _NAME = r"^[a-z][a-z0-9_-]{0,63}$"
 RESERVED_LABELS = frozenset({"rule", "severity", "window_start"})
 """Labels every alert gets from its rule; a rule may not set them itself."""
+
+BUDGET_ALIASES = {"cost": "spend", "tokens": "tokens_spent"}
+"""What people call the two metrics of budgets."""
 
 Name = Annotated[StrictStr, Field(pattern=_NAME)]
 Number = StrictFloat
@@ -161,11 +174,20 @@ class RatioRule(_Rule):
         return self
 
 
+def _as_spent(metric: object) -> object:
+    return BUDGET_ALIASES.get(metric, metric) if isinstance(metric, str) else metric
+
+
 class BudgetRule(_Rule):
-    """Spend since the start of a day, week or month has reached shares of an amount; fires until the window ends."""
+    """Spend since the start of a day, week or month has reached shares of an amount; fires until the window ends.
+
+    Attributes:
+        metric: a metric of the catalogue; ``cost`` and ``tokens`` stand for ``spend`` and ``tokens_spent``, as a budget
+            must not wait for runs to end.
+    """
 
     kind: Literal["budget"]
-    metric: Literal["cost", "tokens", "runs"]
+    metric: Annotated[Literal["spend", "tokens_spent", "runs"], BeforeValidator(_as_spent)]
     amount: Number = Field(gt=0)
     per: tuple[StrictStr, ...] = ()
     window: Cumulative

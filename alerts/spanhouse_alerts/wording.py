@@ -14,13 +14,13 @@ from spanhouse_alerts.rules import RESERVED_LABELS, BudgetRule, RatioRule
 def describe(rule: RatioRule | BudgetRule) -> str:
     """Return what a rule watches for, in one sentence.
 
-    Such as: warn when cost per tenant and day (UTC) reaches 80 % of $10.00, page at 100 %.
+    Such as: warn when spend per tenant and day (UTC) reaches 80 % of $10.00, page at 100 %.
     """
     where = f" where {_pairs(rule.filters)}" if rule.filters else ""
     if isinstance(rule, BudgetRule):
         steps = [f"{threshold.severity} at {percent(threshold.at)}" for threshold in rule.thresholds]
         first = rule.thresholds[0]
-        head = f"{first.severity} when {rule.metric}{_each(rule.per, rule.window.cumulative)}{where}"
+        head = f"{first.severity} when {_named(rule.metric)}{_each(rule.per, rule.window.cumulative)}{where}"
         zone = f"({rule.window.tz})"
         text = f"{head} {zone} reaches {percent(first.at)} of {amount(rule.metric, float(rule.amount))}"
         return ", ".join([text, *steps[1:]])
@@ -43,12 +43,12 @@ def summarise(rule: RatioRule | BudgetRule, finding: Finding) -> str:
     )
     of = f" of {who}" if who else ""
     if not isinstance(seen, Seen):
-        return f"{rule.metric}{of} has no data"
+        return f"{_named(rule.metric)}{of} has no data"
     if isinstance(rule, BudgetRule):
         share = percent(seen.value / float(rule.amount))
         since = finding.labels.get("window_start", "")
         return (
-            f"{rule.metric}{of} since {since} is {amount(rule.metric, seen.value)}, {share} of "
+            f"{_named(rule.metric)}{of} since {since} is {amount(rule.metric, seen.value)}, {share} of "
             f"{amount(rule.metric, float(rule.amount))} ({finding.severity} at {amount(rule.metric, seen.threshold)})"
         )
     side = "above" if rule.compare.above is not None else "below"
@@ -74,7 +74,11 @@ def percent(share: float) -> str:
 
 def amount(metric: str, value: float) -> str:
     """Return an amount of a budget metric with its unit: dollars to the cent, tokens and runs whole."""
-    return f"${value:,.2f}" if metric == "cost" else f"{value:,.0f} {metric}"
+    return f"${value:,.2f}" if metric == "spend" else f"{value:,.0f} {metric.removesuffix('_spent')}"
+
+
+def _named(metric: str) -> str:
+    return {"tokens_spent": "tokens"}.get(metric, metric)
 
 
 def _each(dimensions: tuple[str, ...], span: str) -> str:

@@ -43,6 +43,14 @@ rules:
 """
 
 
+@pytest.mark.parametrize(("written", "meant"), [("cost", "spend"), ("tokens", "tokens_spent"), ("runs", "runs")])
+def test_a_budget_is_held_against_what_was_spent_whatever_it_is_called(written: str, meant: str) -> None:
+    """A budget on cost does not wait for runs to end."""
+    rule = f"{{id: day, kind: budget, metric: {written}, amount: 10, window: {{cumulative: day}}}}"
+    [found] = loads(f"version: 1\nrules: [{rule}]").rules
+    assert found.metric == meant
+
+
 def test_a_good_file_loads_as_written() -> None:
     """Durations, defaults and the budget's 80 and 100 % come out as said."""
     rules = loads(GOOD)
@@ -86,7 +94,7 @@ BAD = [
     ("    kind: budget\n", "", 21, "'kind' is missing"),
     ("amount: 10", "amount: 0", 24, "greater than 0"),
     ("amount: 10", 'amount: "10"', 24, "amount"),
-    ("metric: cost", "metric: euros", 23, "'cost', 'tokens' or 'runs'"),
+    ("metric: cost", "metric: euros", 23, "'spend', 'tokens_spent' or 'runs'"),
     ("tz: Europe/Brussels", "tz: Europe/Brussel", 26, "time zone 'Europe/Brussel' is not known"),
     ("tz: Europe/Brussels", "tz: ../../etc/passwd", 26, "time zone"),
     ("cumulative: day", "cumulative: hour", 26, "'day', 'week' or 'month'"),
@@ -179,7 +187,7 @@ def test_the_default_rules_load_and_read_as_english() -> None:
     rules = load(DEFAULT_RULES)
     said = {rule.id: describe(rule) for rule in rules.rules}
     assert said["tenant-day-budget"] == (
-        "warn when cost per tenant and day (UTC) reaches 80 % of $50.00, page at 100 %"
+        "warn when spend per tenant and day (UTC) reaches 80 % of $50.00, page at 100 %"
     )
     assert said["tool-errors"] == (
         "page when tool_error_rate by tenant and tool over the last 30m is above 15 %, 95 % sure, out of 20 or more"

@@ -33,7 +33,7 @@ receivers:
 rules:
   - {{id: tool-errors, kind: ratio, metric: tool_error_rate, by: [tenant, tool], window: {{rolling: 30m}},
      min_samples: 20, compare: {{above: 0.15}}, severity: page, annotations: {{runbook: "https://rb.example/tools"}}}}
-  - {{id: day, kind: budget, metric: cost, amount: {amount}, per: [tenant], window: {{cumulative: day}}}}
+  - {{id: day, kind: budget, metric: spend, amount: {amount}, per: [tenant], window: {{cumulative: day}}}}
 """
 
 
@@ -104,7 +104,7 @@ def test_a_notice_carries_its_evidence(engine: AlertEngine, figures: Figures, cl
 
 def test_the_snapshot_shows_rules_alerts_and_notifications(engine: AlertEngine, figures: Figures, clock: Clock) -> None:
     """What the API answers has the contract's keys and says what became of each notice."""
-    figures.total("cost", 8.4, tenant="acme")
+    figures.total("spend", 8.4, tenant="acme")
     engine.tick(clock())
     engine.deliver()
     shown = engine.snapshot()
@@ -124,7 +124,7 @@ def test_the_snapshot_shows_rules_alerts_and_notifications(engine: AlertEngine, 
         "since": "2026-11-20T12:00:00Z",
     }
     assert alert["summary"] == (
-        "cost of tenant=acme since 2026-11-20T00:00:00+00:00 is $8.40, 84 % of $10.00 (warn at $8.00)"
+        "spend of tenant=acme since 2026-11-20T00:00:00+00:00 is $8.40, 84 % of $10.00 (warn at $8.00)"
     )
     assert {(n["receiver"], n["attempts"], n["sent_at"], n["error"]) for n in shown["notifications"]} == {
         ("hook", 1, "2026-11-20T12:00:00Z", None),
@@ -162,7 +162,7 @@ def test_failing_evidence_does_not_hold_a_notice_back(
             msg = "store is away"
             raise ConnectionError(msg)
 
-    figures.total("cost", 8.4, tenant="acme")
+    figures.total("spend", 8.4, tenant="acme")
     engine = AlertEngine(rules_file, figures, Broken(), state, clock=clock)
     engine.tick(clock())
     assert engine.deliver() == 2
@@ -175,7 +175,7 @@ def test_a_changed_file_is_read_and_a_bad_one_is_shown(
     """A good change counts at the next tick; a bad one leaves the last good rules in force until it is mended."""
     good = rules_file.read_text()
     rules_file.write_text(good.replace("amount: 10", "amount: -1"))
-    figures.total("cost", 8.4, tenant="acme")
+    figures.total("spend", 8.4, tenant="acme")
     engine.tick(clock())
     (problem,) = engine.snapshot()["problems"]
     assert problem["line"] == 9
@@ -205,7 +205,7 @@ def test_a_repeat_is_a_notice_of_its_own(
 ) -> None:
     """With `repeat` a firing alert is told again under a new key but as the same incident."""
     rules_file.write_text(rules_file.read_text().replace("rules:", "routes: [{to: [hook], repeat: 1h}]\nrules:"))
-    figures.total("cost", 8.4, tenant="acme")
+    figures.total("spend", 8.4, tenant="acme")
     for minutes in (0, 30, 30, 1):
         engine.tick(clock.forward(minutes=minutes))
         engine.deliver()
@@ -242,7 +242,7 @@ def test_a_restart_keeps_firing_alerts_quiet(
 def test_the_default_rules_hold_without_a_file(figures: Figures, state: Engine, clock: Clock) -> None:
     """Without a file the packaged rules are evaluated; they have no receivers, so nothing is sent."""
     engine = AlertEngine(None, figures, Shown(), state, clock=clock)
-    figures.total("cost", 60, tenant="acme")
+    figures.total("spend", 60, tenant="acme")
     outcome = engine.tick(clock())
     assert sorted(told.alert.severity for told in outcome.told) == ["page", "warn"]
     assert engine.snapshot()["notifications"] == []
@@ -284,7 +284,7 @@ CHILD = textwrap.dedent("""
 
     class Figures:
         def read(self, request):
-            return [Sample({"tenant": "acme"}, 8.4)] if request.metric == "cost" else []
+            return [Sample({"tenant": "acme"}, 8.4)] if request.metric == "spend" else []
 
     class Nothing:
         def runs(self, *args):
@@ -312,7 +312,7 @@ def test_kill_9_in_a_tick_loses_no_alert(
     command = [sys.executable, "-c", CHILD, str(database), str(rules_file), point]
     assert subprocess.run(command, check=False, env=os.environ).returncode == -signal.SIGKILL
     state = open_state(database)
-    figures.total("cost", 8.4, tenant="acme")
+    figures.total("spend", 8.4, tenant="acme")
     engine = AlertEngine(rules_file, figures, Shown(), state, clock=clock)
     for _ in range(3):
         engine.tick(clock.forward(seconds=5))

@@ -30,7 +30,7 @@ def ratio(**over: object) -> RatioRule:
 
 def budget(**over: object) -> BudgetRule:
     """Return a budget rule of 10 dollars per tenant and day, with some keys changed."""
-    base = {"id": "day", "kind": "budget", "metric": "cost", "amount": 10, "per": ["tenant"]}
+    base = {"id": "day", "kind": "budget", "metric": "spend", "amount": 10, "per": ["tenant"]}
     return BudgetRule.model_validate({**base, "window": {"cumulative": "day"}, **over})
 
 

@@ -28,7 +28,7 @@ RATIO = {
 BUDGET = {
     "id": "day",
     "kind": "budget",
-    "metric": "cost",
+    "metric": "spend",
     "amount": 10,
     "per": ["tenant"],
     "window": {"cumulative": "day"},
@@ -63,13 +63,13 @@ def test_a_budget_warns_once_and_pages_once_a_day(figures: Figures) -> None:
     """80 % warns, 100 % pages, each once; the next day starts anew."""
     course = Course(rules(BUDGET), figures)
     for minute, spent in enumerate([5, 8, 8.5, 9.9, 10, 12, 30]):
-        figures.total("cost", spent, tenant="acme")
+        figures.total("spend", spent, tenant="acme")
         course.at(NOON + minute * MINUTE)
     assert course.told == [("firing", "warn"), ("firing", "page")]
-    figures.total("cost", 0.5, tenant="acme")
+    figures.total("spend", 0.5, tenant="acme")
     course.at(NOON + timedelta(hours=12, minutes=16))
     assert sorted(course.told[2:]) == [("resolved", "page"), ("resolved", "warn")]
-    figures.total("cost", 9, tenant="acme")
+    figures.total("spend", 9, tenant="acme")
     course.at(NOON + timedelta(hours=13))
     assert course.told[4:] == [("firing", "warn")]
 
@@ -77,7 +77,7 @@ def test_a_budget_warns_once_and_pages_once_a_day(figures: Figures) -> None:
 def test_a_leap_over_both_lines_tells_both(figures: Figures) -> None:
     """One huge run warns and pages in the same round, once each."""
     course = Course(rules(BUDGET), figures)
-    figures.total("cost", 40, tenant="acme")
+    figures.total("spend", 40, tenant="acme")
     course.at(NOON)
     course.at(NOON + MINUTE)
     assert sorted(course.told) == [("firing", "page"), ("firing", "warn")]
@@ -141,7 +141,7 @@ def test_groups_are_told_apart(figures: Figures) -> None:
 
 def test_healthy_groups_are_not_stored(figures: Figures) -> None:
     """A thousand tenants within budget leave no trace in the state."""
-    figures.by_metric["cost"] = [Sample({"tenant": f"t{i}"}, 1.0) for i in range(1_000)]
+    figures.by_metric["spend"] = [Sample({"tenant": f"t{i}"}, 1.0) for i in range(1_000)]
     assert evaluate_round(rules(BUDGET), figures, {}, NOON).alerts == {}
 
 
@@ -176,7 +176,7 @@ def test_a_raised_budget_can_fire_at_its_new_line(figures: Figures) -> None:
     course = Course(rules({**BUDGET, "amount": 100}), figures)
     for minute, (amount, spent) in enumerate([(100, 80), (200, 81), (200, 159), (200, 160)]):
         course.rules = rules({**BUDGET, "amount": amount})
-        figures.total("cost", spent, tenant="acme")
+        figures.total("spend", spent, tenant="acme")
         course.at(NOON + minute * MINUTE)
     assert course.told == [("firing", "warn"), ("resolved", "warn"), ("firing", "warn")]
 
@@ -184,11 +184,11 @@ def test_a_raised_budget_can_fire_at_its_new_line(figures: Figures) -> None:
 def test_repeats_come_in_time_and_a_page_silences_its_warning(figures: Figures) -> None:
     """With `repeat: 1h` a firing alert is told hourly; the warning of a budget that pages is not repeated."""
     course = Course(rules(BUDGET, routes=[{"to": ["ops"], "repeat": "1h"}]), figures)
-    figures.total("cost", 8, tenant="acme")
+    figures.total("spend", 8, tenant="acme")
     for minute in (0, 59, 60, 61):
         course.at(NOON + minute * MINUTE)
     assert course.told == [("firing", "warn"), ("firing", "warn")]
-    figures.total("cost", 12, tenant="acme")
+    figures.total("spend", 12, tenant="acme")
     for minute in (70, 121, 130, 131):
         course.at(NOON + minute * MINUTE)
     assert course.told[2:] == [("firing", "page"), ("firing", "page")]

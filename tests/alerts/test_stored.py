@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import Engine
 from tests.support.rows import rows, run
+from tests.support.small_traces import Row, span
+from tests.support.small_traces import put as put_spans
 
 from spanhouse_alerts.check import DEFAULT_RULES, load
 from spanhouse_alerts.engine import AlertEngine
@@ -18,7 +20,9 @@ from spanhouse_alerts.evidence import StoredEvidence
 from spanhouse_alerts.metric_samples import MetricSamples
 from spanhouse_alerts.rules import RatioRule
 from spanhouse_alerts.samples import Request
+from spanhouse_analysis.job import FactsJob
 from spanhouse_storage import Store, migrate, open_store
+from spanhouse_storage.reads import run_by_id
 
 if TYPE_CHECKING:
     from tests.alerts.conftest import Clock
@@ -39,7 +43,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture
 def store(opened: Store) -> Store:
     """The store with no runs in it."""
-    for table in ("runs", "steps"):
+    for table in ("spans", "runs", "steps"):
         opened.execute(f"TRUNCATE TABLE {table}")
     return opened
 
@@ -55,17 +59,21 @@ def put(store: Store, *runs: dict[str, object]) -> None:
     store.insert("runs", rows("runs", *runs), "-".join(str(each["run_id"]) for each in runs))
 
 
+def spend(store: Store, run_id: str, ago: timedelta, usd: float, **columns: object) -> None:
+    """Store a model call that ended some time before noon, of a run that is running as far as anyone knows."""
+    own = {"tenant": "acme", "run_id": run_id, "seq": 1, "version": 1, "kind": "model", "run_type": "agent"}
+    row = {**own, "run_started_at": NOON - 14 * HOUR, "ended_at": NOON - ago, "cost_usd": usd, **columns}
+    store.insert("steps", rows("steps", row), f"step-{run_id}")
+
+
 def test_spend_is_summed_by_tenant_within_the_window(store: Store) -> None:
-    """A budget's figure is the cost of the runs that ended in its window, by tenant, filtered."""
-    put(
-        store,
-        ended("a", HOUR, cost_usd=3.0, environment="live"),
-        ended("b", HOUR, cost_usd=5.5, environment="live"),
-        ended("c", HOUR, cost_usd=9.0, environment="test"),
-        ended("d", 13 * HOUR, cost_usd=70.0, environment="live"),
-        ended("e", HOUR, cost_usd=1.0, environment="live", tenant="globex"),
-    )
-    request = Request("cost", NOON - 12 * HOUR, NOON, ("tenant",), {"environment": ["live", "other"]})
+    """A budget's figure is the cost of the calls that ended in its window, by tenant, filtered."""
+    spend(store, "a", HOUR, 3.0, environment="live")
+    spend(store, "b", HOUR, 5.5, environment="live")
+    spend(store, "c", HOUR, 9.0, environment="test")
+    spend(store, "d", 13 * HOUR, 70.0, environment="live")
+    spend(store, "e", HOUR, 1.0, environment="live", tenant="globex")
+    request = Request("spend", NOON - 12 * HOUR, NOON, ("tenant",), {"environment": ["live", "other"]})
     found = {sample.labels["tenant"]: sample.value for sample in MetricSamples(store).read(request)}
     assert found == {"acme": 8.5, "globex": 1.0}
 
@@ -110,8 +118,9 @@ def test_evidence_is_the_most_telling_runs_of_the_group(store: Store) -> None:
 
 def test_every_kind_of_default_rule_has_evidence(store: Store) -> None:
     """Each default rule finds the run that broke it and not the one that is fine."""
-    bad = {"completed": False, "tool_errors": 1, "loops": 1, "policy_denials": 1, "cost_usd": 1.0}
+    bad = {"completed": False, "tool_errors": 1, "loops": 1, "policy_denials": 1}
     put(store, ended("bad", HOUR / 4, **bad), ended("fine", HOUR / 4))
+    spend(store, "bad", HOUR / 4, 1.0)
     for rule in load(DEFAULT_RULES).rules:
         plain = rule.model_copy(update={"by": (), "per": ()})
         assert StoredEvidence(store).runs(plain, {}, NOON - HOUR, NOON) == ["bad"], rule.id
@@ -119,11 +128,12 @@ def test_every_kind_of_default_rule_has_evidence(store: Store) -> None:
 
 def test_overspent_budget_fires_from_stored_runs(store: Store, state: Engine, clock: Clock, tmp_path: Path) -> None:
     """From facts to the page: a tenant that spent 9 of 10 dollars warns, with its costliest runs in the notice."""
-    put(store, ended("cheap", HOUR, cost_usd=1.0), ended("dear", HOUR, cost_usd=8.0))
+    spend(store, "cheap", HOUR, 1.0)
+    spend(store, "dear", HOUR, 8.0)
     path = tmp_path / "rules.yaml"
     path.write_text(
         'version: 1\nreceivers: {ops: {apprise: "json://127.0.0.1:9"}}\nrules:\n'
-        "  - {id: day, kind: budget, metric: cost, amount: 10, per: [tenant], window: {cumulative: day}}\n"
+        "  - {id: day, kind: budget, metric: spend, amount: 10, per: [tenant], window: {cumulative: day}}\n"
     )
     engine = AlertEngine.over(store, state, path, clock=clock)
     engine.tick(clock())
@@ -132,3 +142,50 @@ def test_overspent_budget_fires_from_stored_runs(store: Store, state: Engine, cl
         ("warn", "firing", 9.0)
     ]
     assert [run["run_id"] for run in shown["notifications"][0]["runs"]] == ["dear", "cheap"]
+
+
+def test_a_run_that_still_goes_on_warns_and_pages_once_each(
+    store: Store, state: Engine, clock: Clock, tmp_path: Path
+) -> None:
+    """Money an agent spends in one long run is told of while it spends it, and not again when the run ends."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        'version: 1\nreceivers: {ops: {apprise: "json://127.0.0.1:9"}}\nrules:\n'
+        "  - {id: day, kind: budget, metric: cost, amount: 10, per: [tenant], window: {cumulative: day}}\n"
+    )
+    facts = FactsJob(store, state, clock=clock)
+    engine = AlertEngine.over(store, state, path, clock=clock)
+    began = clock()
+
+    def sent(*spans: Row) -> list[str]:
+        put_spans(store, facts, *spans)
+        told = []
+        for _ in range(2):
+            clock.forward(seconds=5)
+            facts.tick()
+            told += [item.alert.severity for item in engine.tick(clock()).told]
+        return told
+
+    def own(**times: object) -> Row:
+        return {**span("a", "agent", **columns), **times}
+
+    def call(number: int, usd: float) -> Row:
+        now = clock()
+        return {**span(f"m{number}", "llm", "a", cost_usd=usd, **columns), "start": now, "end": now, "received_at": now}
+
+    columns = {"tenant": "acme", "trace_id": "night", "run_hint": "long", "input_tokens": 9}
+    assert sent(own(is_final=False, start=began, end=began, received_at=began), call(0, 7.5)) == []
+    assert sent(call(1, 1.0)) == ["warn"]
+    assert sent(call(2, 0.5)) == []
+    assert sent(call(3, 4.0)) == ["page"]
+    assert sent(call(4, 9.0)) == []
+    assert run_by_id(store, "long")["status"].to_pylist() == ["running"]
+    notices = engine.snapshot()["notifications"]
+    assert [(notice["severity"], [run["run_id"] for run in notice["runs"]]) for notice in notices] == [
+        ("page", ["long"]),
+        ("warn", ["long"]),
+    ]
+    end = clock()
+    assert sent(own(start=began, end=end, received_at=end, cost_usd=22.0)) == []
+    assert run_by_id(store, "long")["status"].to_pylist() == ["ended"]
+    assert {alert["value"] for alert in engine.snapshot()["alerts"]} == {22.0}

@@ -20,7 +20,7 @@ def write(path: Path, receiver_url: str) -> None:
         {
             "id": "demo-day-budget",
             "kind": "budget",
-            "metric": "cost",
+            "metric": "spend",
             "amount": BUDGET_USD,
             "per": ["tenant"],
             "filters": {"environment": "demo"},
