@@ -1,8 +1,14 @@
-"""Makes ``tests.support`` importable: tests are no package, and pytest puts nothing on the path by itself."""
+"""Makes ``tests.support`` importable: tests are no package, and pytest puts nothing on the path by itself.
+
+Servers that tests start take no gRPC unless a test asks for it: its port is fixed, and they run side by side.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+os.environ.setdefault("SPANHOUSE_GRPC", "")

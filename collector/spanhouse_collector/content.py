@@ -20,6 +20,7 @@ _STEP: Final = 1 << 20
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _WINDOW: Final[dict[int, int]] = {zstd.DecompressionParameter.window_log_max: 23}
 """8 MiB, the most that RFC 9659 lets an HTTP sender ask of a receiver."""
+_REQUEST_TAG: Final = 0x0A
 _TOO_EARLY: Final = "the compressed body ends too early"
 
 
@@ -50,12 +51,25 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
         return _inflate(body, _GZIP, limit)
     if kind in {"deflate", "zlib"}:
         # "deflate" is zlib by the standard and raw by habit; the first two bytes tell.
-        zlib_header = len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and (body[0] << 8 | body[1]) % 31 == 0
-        return _inflate(body, zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS, limit)
+        return _inflate(body, zlib.MAX_WBITS if _has_zlib_header(body) else -zlib.MAX_WBITS, limit)
     if kind == "zstd":
         return _unzstd(body, limit)
     msg = f"Content-Encoding {encoding!r} is not known: use one of {', '.join(SUPPORTED)}"
     raise ContentError(msg)
+
+
+def sniffed(body: bytes) -> str:
+    """Return the encoding of a protobuf export request by its first bytes: "gzip", "deflate" or "" for none.
+
+    No request begins like compressed data: its only field is number 1, whose tag is another byte.
+    """
+    if body.startswith(b"\x1f\x8b"):
+        return "gzip"
+    return "deflate" if _has_zlib_header(body) and body[0] != _REQUEST_TAG else ""
+
+
+def _has_zlib_header(body: bytes) -> bool:
+    return len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and (body[0] << 8 | body[1]) % 31 == 0
 
 
 def _inflate(body: bytes, window: int, limit: int) -> bytes:

@@ -6,6 +6,7 @@ A flag wins over the environment, the environment over the file, the file over t
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -17,6 +18,7 @@ from typing import Any
 from spanhouse.errors import ConfigurationError
 
 SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+LOG_LEVELS = ("debug", "info", "warning", "error")
 AGE_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -58,6 +60,35 @@ def parse_address(text: str) -> str:
     return text
 
 
+def parse_optional_address(text: str) -> str:
+    """Return ``host:port`` as given, or empty text for none."""
+    return parse_address(text) if text.strip() else ""
+
+
+def parse_log_level(text: str) -> str:
+    """Return a log level's name in small letters."""
+    level = text.strip().lower()
+    if level not in LOG_LEVELS:
+        msg = f"{text!r} is no log level: write {', '.join(LOG_LEVELS)}"
+        raise ValueError(msg)
+    return level
+
+
+def host_of(address: str) -> str:
+    """Return the host of ``host:port``, without brackets."""
+    return address.rpartition(":")[0].strip("[]")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address, without port and brackets, means this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _setting(env: str, default: str, parse: Callable[[str], Any], meaning: str) -> Any:  # noqa: ANN401 - a dataclass field
     metadata = {"env": env, "default": default, "parse": parse, "meaning": meaning}
     return field(default_factory=lambda: parse(default), metadata=metadata)
@@ -80,6 +111,9 @@ class Settings:
     http: str = _setting(
         "SPANHOUSE_HTTP", "127.0.0.1:4318", parse_address, "Address of OTLP over HTTP, the API and the UI"
     )
+    grpc: str = _setting(
+        "SPANHOUSE_GRPC", "127.0.0.1:4317", parse_optional_address, "Address of OTLP over gRPC; empty: none"
+    )
     allow_remote: bool = _setting(
         "SPANHOUSE_ALLOW_REMOTE",
         "false",
@@ -99,7 +133,7 @@ class Settings:
     run_lease: float = _setting(
         "SPANHOUSE_RUN_LEASE", "30m", parse_age, "Time without a sign of life after which a run counts as abandoned"
     )
-    log_level: str = _setting("SPANHOUSE_LOG_LEVEL", "info", str.lower, "debug, info, warning or error")
+    log_level: str = _setting("SPANHOUSE_LOG_LEVEL", "info", parse_log_level, "debug, info, warning or error")
 
     @property
     def data_dir(self) -> Path:
@@ -119,7 +153,7 @@ class Settings:
     @property
     def host(self) -> str:
         """The host part of the HTTP address, without brackets."""
-        return self.http.rpartition(":")[0].strip("[]")
+        return host_of(self.http)
 
     @property
     def port(self) -> int:
@@ -210,9 +244,16 @@ def _read_file(file: Path | None) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path} is not valid TOML: {error}"
         raise ConfigurationError(msg) from None
+    except OSError as error:
+        msg = f"settings file {path} cannot be read: {error.strerror}"
+        raise ConfigurationError(msg) from None
     known = {f.name for f in fields(Settings)}
     unknown = sorted(set(content) - known)
     if unknown:
         msg = f"{path} has the unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}"
         raise ConfigurationError(msg)
+    for name, value in content.items():
+        if not isinstance(value, str | int | float):
+            msg = f"{name} in {path} is a {type(value).__name__}: write one text, number or true/false"
+            raise ConfigurationError(msg)
     return content

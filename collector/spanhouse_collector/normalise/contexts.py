@@ -56,7 +56,7 @@ class Contexts:
         found = self._memo.get(key)
         if found is None:
             found = self._read(resource, scope, tenant, schema_urls)
-            if len(key[0]) + len(key[1]) <= _LONG:
+            if len(key[0]) + len(key[1]) + sum(map(len, schema_urls)) <= _LONG:
                 if len(self._memo) >= _MAX_CONTEXTS:
                     self._memo.clear()
                 self._memo[key] = found
