@@ -14,7 +14,7 @@ import pyarrow.ipc
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
-from spanhouse_storage.contract import Parameters, QueryError, StorageError, StoreInfo, StoreUnavailableError
+from spanhouse_storage.contract import Parameters, QueryError, Settings, StorageError, StoreInfo, StoreUnavailableError
 from spanhouse_storage.partitions import parts
 from spanhouse_storage.tables import SCHEMAS, conform
 
@@ -81,10 +81,10 @@ class ClickHouseStore(ABC):
                 with _translated(f"insert {part.num_rows} rows into {table}"):
                     self._send(client, table, part, settings)
 
-    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+    def query(self, sql: str, parameters: Parameters | None = None, settings: Settings | None = None) -> pa.Table:
         """Return the statement's rows; see `contract.Store.query`."""
         with self._reader() as client, _translated("query"):
-            answer = client.raw_query(sql, dict(parameters or {}), fmt="ArrowStream")
+            answer = client.raw_query(sql, dict(parameters or {}), dict(settings or {}), fmt="ArrowStream")
         with pa.ipc.open_stream(answer) as stream:
             return stream.read_all()
 

@@ -69,6 +69,9 @@ class StoreInfo:
 Parameters: TypeAlias = Mapping[str, Any]
 """Values for `{name:Type}` placeholders; times are passed as integers (`Int64` nanoseconds)."""
 
+Settings: TypeAlias = Mapping[str, str]
+"""Settings of the engine that hold for one query."""
+
 
 class Store(Protocol):
     """A ClickHouse store, embedded or behind a URL.
@@ -99,7 +102,7 @@ class Store(Protocol):
         """
         ...
 
-    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+    def query(self, sql: str, parameters: Parameters | None = None, settings: Settings | None = None) -> pa.Table:
         """Return the statement's rows, read whole into memory; no rows is a table with the columns and length 0."""
         ...
 
