@@ -1,6 +1,6 @@
 """CPU time of normalising, per span, on GenAI spans of about 1.1 kB: bodies in, Arrow tables out.
 
-Usage: python benchmarks/normalise.py [--spans 20160] [--body 168] [--repeat 3] [--profile]
+Usage: python -m benchmarks.normalise [--spans 20160] [--body 168] [--repeat 3] [--profile]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Queries over the API: time of the reads people wait for, after filling the store through the front door.
 
-    python benchmarks/query.py --spans 1000000
+    python -m benchmarks.query --spans 1000000
 
 Prints p50 and p95 over 50 calls each, the first call apart. Runs spread over 14 days.
 """
@@ -18,14 +18,9 @@ from random import Random
 from urllib.error import HTTPError
 from urllib.parse import quote
 
-from load import bodies, quantile, send
-
-from server import Server
-
-HEADLINE = (
-    "completion_rate,autonomous_completion_rate,tool_error_rate,loop_rate,"
-    "policy_deny_rate,tokens_per_run_p50,tokens_per_run_p95,cost"
-)
+from benchmarks.load import Load, quantile, send
+from benchmarks.readers import HEADLINE
+from benchmarks.server import Server
 
 
 def main() -> None:
@@ -34,20 +29,23 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=1_000_000)
     parser.add_argument("--calls", type=int, default=50)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="spanhouse-bench-") as directory, Server(Path(directory)) as server:
+    with tempfile.TemporaryDirectory(prefix="spanhouse-bench-") as directory, Server(Path(directory, "data")) as server:
         idle = server.memory()
         print(f"start with an empty store: {server.start_seconds:.1f} s")
-        print(f"memory idle: {idle['server'] / 1e6:.0f} MB and {idle['children'] / 1e6:.0f} MB in the child")
-        load = bodies(600, 168, spread=timedelta(days=14))
+        print(f"memory idle, server and decode child: {idle}")
+        load = Load(tape_spans=100_000, spread=timedelta(days=14))
         sent = 0
         while sent < arguments.spans:
-            sent += send(server.port, load, seconds=10, seed=sent).acknowledged
+            sent += send(server.port, load, seconds=1, connections=2, seed=sent).acknowledged
             server.drain()
-        size = sum(f.stat().st_size for f in Path(directory, "store").rglob("*") if f.is_file())
+        size = sum(f.stat().st_size for f in Path(directory, "data", "store").rglob("*") if f.is_file())
         print(f"{sent:,} spans stored, {size / sent:.0f} bytes a span on disk")
         sample = server.get("/api/v1/runs?limit=200")["runs"]
         random = Random(3)
-        pick = lambda field: quote(str(random.choice(sample)[field]), safe="")  # noqa: E731 - one letter of plumbing
+
+        def pick(field: str) -> str:
+            return quote(str(random.choice(sample)[field]), safe="")
+
         reads: dict[str, Callable[[], str]] = {
             "triage by request id": lambda: f"/api/v1/requests/{pick('request_id')}",
             "run by id": lambda: f"/api/v1/runs/{pick('run_id')}",
