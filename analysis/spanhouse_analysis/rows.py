@@ -44,6 +44,12 @@ _AUDIT: Final = _names(
     "args_hash decision status duration_ms event_version",
 )
 
+# What is read just within the interpreter's limit could not be written again.
+_DEEPEST: Final = 500
+_SCORE: Final = _names(
+    "tenant score_id time name value label explanation trace_id span_id run_id response_id source"
+)
+
 
 def runs(table: pa.Table) -> list[Json]:
     """Return the API's ``Run`` of each row of ``runs``."""
@@ -66,6 +72,11 @@ def audit_events(table: pa.Table) -> list[Json]:
         {**{name: _known(row.get(name)) for name in _AUDIT}, "data": _parsed(row.get("data")) or {}}
         for row in _plain(table)
     ]
+
+
+def scores(table: pa.Table) -> list[Json]:
+    """Return the API's ``Score`` of each row of ``scores``."""
+    return [{name: _known(row.get(name)) for name in _SCORE} for row in _plain(table)]
 
 
 def _run(row: Mapping[str, Any]) -> Json:
@@ -105,10 +116,21 @@ def _known(value: Any) -> Any:  # noqa: ANN401 - any cell
 
 
 def _parsed(text: str | None) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the JSON value of a text, the text itself where it is no JSON, None where it is empty."""
+    """Return the JSON value of a text, the text itself where it is no JSON or too deep, None where it is empty."""
     if not text:
         return None
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return text
+    opened = text.count("[") + text.count("{")
+    return text if opened > _DEEPEST and _depth(value) > _DEEPEST else value
+
+
+def _depth(value: Any) -> int:  # noqa: ANN401 - any JSON value
+    """Return how many lists and objects stand inside one another."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, list | dict)]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth

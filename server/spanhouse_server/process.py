@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.responses import RedirectResponse
 
+from spanhouse.errors import ConfigurationError
 from spanhouse_alerts.engine import AlertEngine
 from spanhouse_analysis.job import FactsJob
 from spanhouse_collector.door import Door
+from spanhouse_collector.grpc_front import AddressTakenError, GrpcFront, check_free
 from spanhouse_collector.pipeline import DEFAULT_SETTINGS, Pipeline
 from spanhouse_collector.receivers import otlp_router
 from spanhouse_server import token
@@ -25,11 +27,15 @@ from spanhouse_server.api import (
     control,
     health,
     metrics,
+    models,
+    parameters,
     problems,
     requests,
     runs,
+    scores,
     tools,
 )
+from spanhouse_server.api.hosts import LoopbackNamesOnly
 from spanhouse_server.control.board import Board
 from spanhouse_server.parts import Parts
 from spanhouse_server.settings import Settings
@@ -52,13 +58,22 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
 
     Raises:
         StorageError: the store cannot be opened; the message says who holds it or what to change.
+        ConfigurationError: the data directory or the gRPC address cannot be used, or a setting names what is not there.
     """
     data = settings.data_dir
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = open_store(settings.store_url)
     try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"the data directory {data} cannot be made ({error.strerror}); name another with --data"
+        raise ConfigurationError(msg) from error
+    rules = _rules_file(settings)
+    _check_grpc(settings)
+    with ExitStack() as undo:
+        store = open_store(settings.store_url)
+        undo.callback(store.close)
         migrate(store)
         state = open_state(settings.state_url)
+        undo.callback(state.dispose)
         facts = FactsJob(store, state, clock=clock, lease_seconds=settings.run_lease)
         pipeline = Pipeline(
             store,
@@ -66,8 +81,8 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             facts.touch,
             settings=replace(DEFAULT_SETTINGS, max_journal_bytes=settings.journal_limit),
         )
-        engine = AlertEngine.over(store, state, _rules_file(settings), clock=clock, base_url=settings.url)
-        return Parts(
+        engine = AlertEngine.over(store, state, rules, clock=clock, base_url=settings.url)
+        parts = Parts(
             settings=settings,
             store=store,
             state=state,
@@ -77,13 +92,13 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             board=Board(state, clock),
             operator_token=token.ensure(data),
         )
-    except BaseException:
-        store.close()
-        raise
+        undo.pop_all()
+    return parts
 
 
 def create_app(parts: Parts) -> FastAPI:
-    """Return the ASGI application that serves OTLP, the API and the dashboards of these parts."""
+    """Return the ASGI application that serves OTLP (over gRPC too), the API and the dashboards of these parts."""
+    door = Door(parts.pipeline, max_body=parts.settings.max_body)
     dashboards = _dashboards(parts.settings)
     enter_dashboards = dashboards.lifespan() if dashboards is not None else None
 
@@ -100,6 +115,10 @@ def create_app(parts: Parts) -> FastAPI:
             stack.callback(parts.pipeline.stop)
             parts.alerts.start()
             stack.callback(parts.alerts.stop)
+            if parts.settings.grpc:
+                front = GrpcFront(door, parts.settings.grpc)
+                await front.start()
+                stack.push_async_callback(front.stop)
             if enter_dashboards is not None:
                 await stack.enter_async_context(enter_dashboards(app))
             yield
@@ -114,11 +133,14 @@ def create_app(parts: Parts) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
+    if not parts.settings.allow_remote:
+        app.add_middleware(LoopbackNamesOnly)
     app.state.parts = parts
     problems.install(app)
-    app.include_router(otlp_router(Door(parts.pipeline, max_body=parts.settings.max_body)))
-    for part in (health, runs, requests, metrics, tools, audit, alerts, control):
-        app.include_router(part.router)
+    app.include_router(otlp_router(door))
+    app.include_router(health.router)
+    for part in (runs, requests, metrics, tools, models, scores, audit, alerts, control):
+        app.include_router(part.router, dependencies=[Depends(parameters.known_only)])
     if dashboards is not None:
         app.mount("/ui", dashboards)
 
@@ -137,8 +159,22 @@ def _dashboards(settings: Settings) -> Any:  # noqa: ANN401 - streamlit's App, i
     return streamlit_app(url=settings.url)
 
 
+def _check_grpc(settings: Settings) -> None:
+    if not settings.grpc:
+        return
+    try:
+        check_free(settings.grpc)
+    except AddressTakenError as error:
+        msg = f"{error}; choose another address with --grpc 127.0.0.1:PORT, or none with --grpc ''"
+        raise ConfigurationError(msg) from error
+
+
 def _rules_file(settings: Settings) -> Path | None:
     if settings.rules:
-        return Path(settings.rules).expanduser()
+        named = Path(settings.rules).expanduser()
+        if not named.is_file():
+            msg = f"there is no rules file {named}: name one with --rules, or leave it out for the rules that ship"
+            raise ConfigurationError(msg)
+        return named
     own = settings.data_dir / "rules.yaml"
     return own if own.exists() else None

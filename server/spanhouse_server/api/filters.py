@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Query
 
-from spanhouse_server.api.answers import moment
+from spanhouse.stop_reasons import Outcome, StopCode
+from spanhouse_server.api.parameters import nearest
 from spanhouse_server.api.problems import Problem
+from spanhouse_server.api.times import window
 from spanhouse_storage.reads import RunFilter
 
 Many = Annotated[list[str] | None, Query(description="Repeat the parameter, or separate by commas, for any of several")]
 
+STATUSES = ("running", "ended")
 
-def _values(given: list[str] | None) -> tuple[str, ...]:
+
+def values(given: list[str] | None) -> tuple[str, ...]:
+    """Return the values of a parameter that may be repeated and separated by commas."""
     return tuple(value for text in given or () for value in text.split(",") if value)
+
+
+def _of(name: str, given: list[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of a filter whose values are a closed list; one that is not on it would match nothing."""
+    wanted = values(given)
+    for value in wanted:
+        if value.partition(":")[0] not in known:
+            detail = f"{name} is never {value[:100]!r}: {nearest(value, known)}"
+            raise Problem(HTTPStatus.BAD_REQUEST, "A filter can match nothing", detail)
+    return wanted
 
 
 def run_filter(
@@ -37,34 +53,33 @@ def run_filter(
     request_id: Many = None,
     tool: Annotated[list[str] | None, Query(description="Runs that called one of these tools")] = None,
     escalated: bool | None = None,
+    completed: bool | None = None,
     text: Annotated[str, Query(description="A word of what was asked or answered")] = "",
     since: Annotated[str | None, Query(description="RFC 3339 time, or an age such as 24h")] = None,
     until: Annotated[str | None, Query(description="RFC 3339 time, or an age such as 1h")] = None,
 ) -> RunFilter:
     """Return the filter the query parameters ask for; nothing given means every run."""
     now = datetime.now(UTC)
-    start, end = moment(since, "since", now), moment(until, "until", now)
-    if start and end and start > end:
-        detail = f"since ({start.isoformat()}) is after until ({end.isoformat()}); swap them"
-        raise Problem(HTTPStatus.BAD_REQUEST, "The window is empty", detail)
+    start, end = window(since, until, now)
     return RunFilter(
-        tenant=_values(tenant),
-        environment=_values(environment),
-        agent=_values(agent),
-        agent_version=_values(agent_version),
-        model=_values(model),
-        status=_values(status),
-        stop_reason=_values(stop_reason),
-        outcome=_values(outcome),
-        type=_values(type),
-        task=_values(task),
-        task_type=_values(task_type),
-        variant=_values(variant),
-        session_id=_values(session_id),
-        user_id=_values(user_id),
-        request_id=_values(request_id),
-        tool=_values(tool),
+        tenant=values(tenant),
+        environment=values(environment),
+        agent=values(agent),
+        agent_version=values(agent_version),
+        model=values(model),
+        status=_of("status", status, STATUSES),
+        stop_reason=_of("stop_reason", stop_reason, tuple(StopCode)),
+        outcome=_of("outcome", outcome, tuple(Outcome)),
+        type=values(type),
+        task=values(task),
+        task_type=values(task_type),
+        variant=values(variant),
+        session_id=values(session_id),
+        user_id=values(user_id),
+        request_id=values(request_id),
+        tool=values(tool),
         escalated=escalated,
+        completed=completed,
         text=text,
         since=start,
         until=end,

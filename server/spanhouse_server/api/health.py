@@ -12,6 +12,9 @@ from spanhouse_server.api.answers import json_answer
 from spanhouse_server.parts import parts_of
 from spanhouse_storage.contract import StorageError
 
+JOURNAL_FULL = 0.98
+"""Share of the journal's limit from which a larger body may not fit any more."""
+
 router = APIRouter(tags=["health"])
 
 
@@ -40,6 +43,8 @@ def ready(request: Request) -> Response:
     except StorageError as error:
         body |= {"status": "degraded", "store_error": str(error)}
         return json_answer(body, HTTPStatus.SERVICE_UNAVAILABLE)
+    if lag.journal_bytes > JOURNAL_FULL * parts.settings.journal_limit:
+        return json_answer(body | {"status": "journal full"}, HTTPStatus.SERVICE_UNAVAILABLE)
     return json_answer(body)
 
 

@@ -19,6 +19,7 @@ from spanhouse_storage.reads import RunFilter
 
 router = APIRouter(prefix="/api/v1/metrics", tags=["metrics"])
 
+LONGEST_STEP_SECONDS = 3_660 * 86_400
 Names = Annotated[list[str] | None, Query(description="Repeat the parameter, or separate by commas")]
 
 
@@ -47,7 +48,7 @@ def points(
             by=_split(by),
             since=chosen.since,
             until=chosen.until,
-            step=parse_age(step) if step else None,
+            step=_seconds(step),
             filters=chosen,
         )
         found = evaluate(parts_of(request).store, query, now=datetime.now(UTC))
@@ -58,3 +59,11 @@ def points(
 
 def _split(given: list[str] | None) -> list[str]:
     return [part.strip() for text in given or () for part in text.split(",") if part.strip()]
+
+
+def _seconds(step: str | None) -> float | None:
+    seconds = parse_age(step) if step else None
+    if seconds is not None and seconds > LONGEST_STEP_SECONDS:
+        msg = f"step={step!r} is too long: the longest is {LONGEST_STEP_SECONDS // 86_400}d"
+        raise ValueError(msg)
+    return seconds

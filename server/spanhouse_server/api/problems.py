@@ -16,23 +16,23 @@ from spanhouse_storage.reads import CursorError
 
 log = logging.getLogger(__name__)
 
+_LONGEST_ECHO = 200
+
 
 class Problem(Exception):  # noqa: N818 - named for the document it becomes
     """An answer that is an error: status, what failed, and what to do."""
 
-    def __init__(self, status: int, title: str, detail: str, **extra: object) -> None:
+    def __init__(self, status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(f"{title}: {detail}")
         self.status = status
         self.title = title
         self.detail = detail
-        self.extra = extra
+        self.headers = headers
 
 
-def problem_response(
-    status: int, title: str, detail: str, headers: dict[str, str] | None = None, **extra: object
-) -> Response:
+def problem_response(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Return the HTTP answer for a problem."""
-    body = {"type": "about:blank", "status": status, "title": title, "detail": detail, **extra}
+    body = {"type": "about:blank", "status": status, "title": title, "detail": detail}
     return Response(orjson.dumps(body), status, headers=headers, media_type="application/problem+json")
 
 
@@ -41,7 +41,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def _problem(_: Request, error: Problem) -> Response:
-        return problem_response(error.status, error.title, error.detail, None, **error.extra)
+        return problem_response(error.status, error.title, error.detail, error.headers)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
@@ -55,7 +55,7 @@ def install(app: FastAPI) -> None:
     async def _validation(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part not in {"query", "body", "path"})
-        detail = f"{where}: {first['msg']}; got {first.get('input')!r}"
+        detail = f"{where}: {first['msg']}; got {repr(first.get('input'))[:_LONGEST_ECHO]}"
         return problem_response(HTTPStatus.BAD_REQUEST, "A parameter cannot be used", detail)
 
     @app.exception_handler(StoreUnavailableError)
@@ -72,3 +72,9 @@ def install(app: FastAPI) -> None:
     async def _query(_: Request, error: QueryError) -> Response:
         log.error("query failed: %s", error)
         return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "A query failed", str(error))
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(_: Request, error: Exception) -> Response:
+        # The server logs the traceback; the caller learns that it is not theirs to mend.
+        detail = f"{type(error).__name__} inside the server; its log has the details"
+        return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed", detail)

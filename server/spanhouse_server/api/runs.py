@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from spanhouse_analysis import live, rows
+from spanhouse_analysis import contents, live, rows
 from spanhouse_server.api.answers import answer, json_answer
 from spanhouse_server.api.filters import run_filter
+from spanhouse_server.api.parameters import nearest
 from spanhouse_server.api.problems import Problem
 from spanhouse_server.parts import Parts, parts_of
 from spanhouse_storage import reads
@@ -52,7 +52,8 @@ def one_span(request: Request, run_id: str, span_id: str) -> Response:
     if found is None or not found.num_rows:
         detail = f"run {run_id!r} has no span {span_id!r} (searched trace {run['trace_id']})"
         raise Problem(HTTPStatus.NOT_FOUND, "No such span", detail)
-    return json_answer(rows.spans(found, content=True)[0])
+    [whole] = contents.filled(parts.store, run["tenant"], run["trace_id"], rows.spans(found, content=True)[:1])
+    return json_answer(whole)
 
 
 @router.get("/runs/{run_id:path}/spans")
@@ -71,7 +72,10 @@ def spans(
     page = reads.spans_page(
         parts.store, run["tenant"], run["trace_id"], ids, content=content, limit=limit, cursor=cursor
     )
-    return answer(request, "spans", rows.spans(page.rows, content=content), next_cursor=page.next_cursor)
+    listed = rows.spans(page.rows, content=content)
+    if content:
+        listed = contents.filled(parts.store, run["tenant"], run["trace_id"], listed)
+    return answer(request, "spans", listed, next_cursor=page.next_cursor)
 
 
 @router.get("/runs/{run_id:path}/steps")
@@ -92,9 +96,7 @@ def _check_sort(sort: str) -> None:
     name = sort.removeprefix("-")
     if name in reads.SORT_KEYS:
         return
-    near = get_close_matches(name, reads.SORT_KEYS, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    detail = f"runs cannot be sorted by {name!r}: {hint}known are {', '.join(reads.SORT_KEYS)}"
+    detail = f"runs cannot be sorted by {name[:100]!r}: {nearest(name, reads.SORT_KEYS)}"
     raise Problem(HTTPStatus.BAD_REQUEST, "The list cannot be sorted so", detail)
 
 

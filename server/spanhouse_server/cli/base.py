@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from spanhouse.client import Client
-from spanhouse.errors import ServerError
+from spanhouse.errors import ConfigurationError, ServerError
 from spanhouse_server import token
 from spanhouse_server.settings import Settings
 
@@ -40,8 +40,9 @@ RUN_FILTERS = (
     "request_id",
     "tool",
 )
-# Escape sequences and direction marks in what a model wrote must not steer the reader's terminal.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Escape sequences and direction marks in what a model wrote must not steer the reader's terminal; halves of surrogate
+# pairs cannot be printed at all.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 """Standard output. Into a pipe or a file tables are wide, so that no line of a reader's grep is folded."""
@@ -80,7 +81,7 @@ def client(url: str, *, operator: bool = False, data: str | None = None) -> Clie
     """Return a client of the server; with ``operator`` one that carries the operator token of the data directory."""
     if not operator:
         return Client(url)
-    directory = Path(data or os.environ.get("SPANHOUSE_DATA") or Settings().data).expanduser()
+    directory = Path(data or Settings().data).expanduser()
     secret = os.environ.get("SPANHOUSE_OPERATOR_TOKEN") or token.read(directory)
     if not secret:
         fail(
@@ -99,13 +100,16 @@ def call(action: Callable[[], Any]) -> Any:  # noqa: ANN401 - decoded JSON
     """Return what the API answered, or end with its problem as one sentence."""
     try:
         return action()
+    except ConfigurationError as error:
+        fail(clean(error), code=2)
     except ServerError as error:
-        fail(str(error))
+        fail(clean(error))
 
 
 def print_json(value: object) -> None:
-    """Print JSON, indented where a person reads it."""
-    click.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
+    """Print JSON, indented where a person reads it; what could steer the terminal is written as an escape."""
+    text = json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False)
+    click.echo(_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def clean(text: object) -> str:
@@ -128,6 +132,11 @@ def show(value: object) -> str:
     return clean(value)
 
 
+def interval(row: dict[str, Any]) -> str | None:
+    """Return the confidence interval of a rate, None where it has none."""
+    return None if row["low"] is None else f"{show(row['low'])} … {show(row['high'])}"
+
+
 def seconds(value: float | None) -> str:
     """Return a duration for people."""
     if value is None:
@@ -148,9 +157,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
     """Print a table; columns named in ``right`` are aligned to the right."""
     out = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        out.add_column(column, justify="right" if column in right else "left", no_wrap=True, overflow="ellipsis")
+        side: Literal["left", "right"] = "right" if column in right else "left"
+        out.add_column(_plain(column), justify=side, no_wrap=True, overflow="ellipsis")
     for row in rows:
-        # Text, not markup: a model's square brackets are not styles.
         out.add_row(*(_plain(show(cell)) for cell in row))
     console.print(out)
 
@@ -158,4 +167,5 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Se
 def _plain(text: str) -> Any:  # noqa: ANN401 - rich.text.Text
     from rich.text import Text  # noqa: PLC0415 - only tables need it
 
-    return Text(text)
+    # Text, not markup: a model's square brackets are not styles. On one line: its line breaks are no rows.
+    return Text(" ".join(clean(text).split()))

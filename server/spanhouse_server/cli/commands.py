@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from spanhouse_server.cli import alerts, control, exporting, importing, metrics, runs, serve, triage
+from spanhouse_server.cli import alerts, audit, control, exporting, importing, metrics, runs, serve, triage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -28,6 +28,7 @@ for command in (
     metrics.tools,
     exporting.export,
     alerts.alerts,
+    audit.audit,
     control.control,
 ):
     cli.add_command(command)

@@ -35,16 +35,19 @@ def _decide(action: Action, doc: str, example: str) -> click.Command:
     @base.url_option
     @base.json_option
     def command(url: str, data: str | None, *, as_json: bool, **decision: Any) -> None:  # noqa: ANN401 - click's options
-        flag = base.call(
-            lambda: base.client(url, operator=True, data=data).set_control(action=action.value, **decision)
-        )
+        api = base.call(lambda: base.client(url, operator=True, data=data))
+        held = base.call(api.control)["flags"]
+        flag = base.call(lambda: api.set_control(action=action.value, **decision))
         if as_json:
             base.print_json(flag)
             return
+        what = f"{flag['scope']} {base.clean(flag['target'] or '')}".strip()
+        if action is Action.ENABLE:
+            lifted = [str(f["id"]) for f in held if all(f[k] == flag[k] for k in ("scope", "target", "tenant"))]
+            click.echo(f"{what}: lifted flag {', '.join(lifted)}" if lifted else f"{what}: no flag was in force")
+            return
         until = f" until {flag['expires_at']}" if flag["expires_at"] else ""
-        click.echo(
-            f"{flag['action']} {flag['scope']} {base.clean(flag['target'] or '')}: in force{until}, flag {flag['id']}"
-        )
+        click.echo(f"{flag['action']} {what}: in force{until}, flag {flag['id']}")
 
     return command
 

@@ -36,10 +36,8 @@ def runs(url: str, kind: str, out: Path, **filters: Any) -> None:  # noqa: ANN40
     \b
     Example:  spanhouse export runs --since 7d --format parquet --out runs.parquet
     """
-    from spanhouse_analysis.export import write_rows  # noqa: PLC0415 - pulls in Polars
-
     rows = base.call(lambda: list(base.client(url).iter_runs(limit=PAGE, **base.given(filters))))
-    click.echo(f"{write_rows(rows, out, kind):,} runs written to {out}")
+    click.echo(f"{_write(rows, out, kind):,} runs written to {out}")
 
 
 @export.command()
@@ -56,8 +54,15 @@ def metrics(url: str, name: str, by: str | None, step: str | None, kind: str, ou
     \b
     Example:  spanhouse export metrics --by agent --step 1d --out metrics.csv
     """
-    from spanhouse_analysis.export import write_rows  # noqa: PLC0415 - pulls in Polars
-
     points = base.call(lambda: base.client(url).metrics(name, by=by, step=step, **base.given(filters)))["points"]
     rows = [{**point.pop("group"), **point} for point in points]
-    click.echo(f"{write_rows(rows, out, kind):,} points written to {out}")
+    click.echo(f"{_write(rows, out, kind):,} points written to {out}")
+
+
+def _write(rows: list[dict[str, Any]], out: Path, kind: str) -> int:
+    from spanhouse_analysis.export import write_rows  # noqa: PLC0415 - pulls in Arrow
+
+    try:
+        return write_rows(rows, out, kind)
+    except OSError as error:
+        base.fail(f"{out} cannot be written: {error.strerror or error}")

@@ -34,7 +34,7 @@ def import_(files: tuple[Path, ...], url: str, tenant: str, environment: str, *,
     \b
     Example:  spanhouse import runs.jsonl.gz
     """
-    api = base.client(url)
+    api = base.call(lambda: base.client(url))
     reports: dict[str, Report] = {}
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True)
@@ -47,7 +47,7 @@ def import_(files: tuple[Path, ...], url: str, tenant: str, environment: str, *,
                 progress.update(task, description=done)
 
             try:
-                reports[path.name] = import_file(path, api, tenant=tenant, environment=environment, on_progress=told)
+                reports[str(path)] = import_file(path, api, tenant=tenant, environment=environment, on_progress=told)
             except OSError as error:
                 base.fail(f"{path} cannot be read: {error}")
             except ServerError as error:

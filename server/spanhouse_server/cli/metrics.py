@@ -49,7 +49,7 @@ def metrics(
     \b
     Example:  spanhouse metrics --name completion_rate,tool_error_rate --by model --since 7d
     """
-    api = base.client(url)
+    api = base.call(lambda: base.client(url))
     if catalogue:
         listed = base.call(api.metric_catalogue)
         if as_json:
@@ -73,7 +73,6 @@ def metrics(
             if point["denominator"] is None
             else f"{base.show(point['numerator'])} / {base.show(point['denominator'])}"
         )
-        interval = None if point["low"] is None else f"{base.show(point['low'])} … {base.show(point['high'])}"
         rows.append(
             [
                 *(point["group"].get(g) for g in groups),
@@ -81,7 +80,7 @@ def metrics(
                 *([base.when(point["start"])] if step else []),
                 point["value"],
                 of,
-                interval,
+                base.interval(point),
                 point["unit"],
             ]
         )
@@ -110,7 +109,7 @@ def tools(url: str, *, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 -
                 t["calls"],
                 t["errors"],
                 t["error_rate"],
-                f"{base.show(t['low'])} … {base.show(t['high'])}",
+                base.interval(t),
                 t["denials"],
                 t["p50_ms"],
                 t["p95_ms"],

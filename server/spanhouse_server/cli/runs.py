@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -12,6 +13,7 @@ from spanhouse_server.cli import base
 @click.command()
 @base.filter_options
 @click.option("--escalated/--not-escalated", default=None, help="Only runs that were (not) handed to a person.")
+@click.option("--completed/--not-completed", default=None, help="Only runs that did (not) do what they were for.")
 @click.option("--text", help="A word of what was asked or answered.")
 @click.option("--sort", default=None, help="A run field; a leading - for largest first.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Runs a page.")
@@ -24,9 +26,8 @@ def runs(url: str, limit: int, cursor: str | None, *, as_json: bool, **filters: 
     \b
     Example:  spanhouse runs --stop-reason max_usd --since 24h
     """
-    query = base.given({k: v for k, v in filters.items() if k != "escalated"})
-    if filters.get("escalated") is not None:
-        query["escalated"] = filters["escalated"]
+    query = base.given({name: value for name, value in filters.items() if value is not False})
+    query |= {name: False for name in ("escalated", "completed") if filters[name] is False}
     page = base.call(lambda: base.client(url).runs(limit=limit, cursor=cursor, **query))
     if as_json:
         base.print_json(page)
@@ -81,7 +82,7 @@ def run(run_id: str, url: str, *, as_json: bool) -> None:
     \b
     Example:  spanhouse run req-demo-max-usd
     """
-    api = base.client(url)
+    api = base.call(lambda: base.client(url))
     found = base.call(lambda: api.run(run_id))
     if as_json:
         base.print_json(found)
@@ -106,7 +107,7 @@ def run(run_id: str, url: str, *, as_json: bool) -> None:
         ],
         right=["#", "ms", "tokens", "usd"],
     )
-    click.echo(f"\n{url}/ui/run?run_id={found['run_id']}")
+    click.echo(f"\n{url}/ui/run?run_id={quote(found['run_id'], safe='')}")
 
 
 def head(run: dict[str, Any]) -> None:
@@ -115,7 +116,7 @@ def head(run: dict[str, Any]) -> None:
     agent = " ".join(base.clean(value) for value in (run["agent"], run["agent_version"]) if value)
     ended = f"{show(run['stop_reason'] or run['status'])} ({show(run['stop_reason_source'])})"
     work = ", ".join(
-        f"{run[field]} {label}"
+        f"{show(run[field])} {label}"
         for field, label in (
             ("steps", "steps"),
             ("model_calls", "model calls"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -15,9 +16,10 @@ import uvicorn
 from spanhouse.errors import ConfigurationError, SpanhouseError
 from spanhouse_server import settings as settings_module
 from spanhouse_server.cli import base
-from spanhouse_server.settings import Settings
+from spanhouse_server.settings import Settings, host_of, is_loopback
 
 F = TypeVar("F", bound=Callable[..., Any])
+BACKLOG = 2048
 
 
 def settings_options(command: F) -> F:
@@ -36,8 +38,8 @@ def up(**flags: str | None) -> None:
     \b
     Example:  spanhouse up --http 127.0.0.1:4318 --data ./spanhouse-data
     """
-    settings = load_settings(flags)
-    with bind(settings) as listener:
+    listener, settings = bind(load_settings(flags))
+    with listener:
         serve(settings, listener)
 
 
@@ -57,11 +59,9 @@ def demo(rounds: int, history_days: int, **flags: str | None) -> None:
     """
     from spanhouse_server.demo import Demo  # noqa: PLC0415 - the runtime is needed by the demo alone
 
-    settings = load_settings(flags)
-    with bind(settings) as listener:
-        shown = Demo(settings, rounds=rounds, history_days=history_days)
+    listener, settings = bind(load_settings(flags))
+    with listener, Demo(settings, rounds=rounds, history_days=history_days) as shown:
         serve(shown.settings, listener, beside=shown.start)
-        shown.stop()
 
 
 def load_settings(flags: dict[str, str | None]) -> Settings:
@@ -70,29 +70,34 @@ def load_settings(flags: dict[str, str | None]) -> Settings:
         settings = settings_module.load(flags)
     except ConfigurationError as error:
         base.fail(str(error), code=2)
-    if not settings.allow_remote and not _is_loopback(settings.host):
+    exposed = next((each for each in (settings.http, settings.grpc) if each and not is_loopback(host_of(each))), None)
+    if exposed and not settings.allow_remote:
         base.fail(
-            f"{settings.http} can be reached from other machines and no keys are set; "
+            f"{exposed} can be reached from other machines and no keys are set; "
             "serve on 127.0.0.1, or say --allow-remote true if something else guards it",
             code=2,
         )
     return settings
 
 
-def bind(settings: Settings) -> socket.socket:
-    """Return the listening socket, or end with one sentence where the port is taken."""
+def bind(settings: Settings) -> tuple[socket.socket, Settings]:
+    """Return the listening socket and the settings with its port, or end with one sentence where the port is taken.
+
+    It listens at once: the port is ours before the seconds of start, and who calls meanwhile is answered after them.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         base.fail(
             f"cannot serve on {settings.http} ({error.strerror}); choose another address with --http 127.0.0.1:PORT"
         )
-    listener.set_inheritable(True)
-    return listener
+    host, _, _ = settings.http.rpartition(":")
+    return listener, replace(settings, http=f"{host}:{listener.getsockname()[1]}")
 
 
 def serve(settings: Settings, listener: socket.socket, beside: Callable[[], None] | None = None) -> None:
@@ -104,24 +109,30 @@ def serve(settings: Settings, listener: socket.socket, beside: Callable[[], None
         beside: called on a thread of its own once the server answers; must end soon after the server stops.
     """
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # Uvicorn hands a signal on once all has been stopped in order; then, as before it took over, it means: end quietly.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        _run(settings, listener, beside)
+
+
+def _run(settings: Settings, listener: socket.socket, beside: Callable[[], None] | None) -> None:
     from spanhouse_server.process import build, create_app  # noqa: PLC0415 - seconds of imports, after the port is ours
 
     try:
         parts = build(settings)
+    except ConfigurationError as error:
+        base.fail(str(error), code=2)
     except SpanhouseError as error:
         base.fail(str(error))
-    app = create_app(parts)
     config = uvicorn.Config(
-        app,
+        create_app(parts),
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=5,
         timeout_keep_alive=65,
-        backlog=2048,
+        backlog=BACKLOG,
     )
-    server = _Server(config, announce=lambda: _announce(settings), beside=beside)
-    with suppress(KeyboardInterrupt):  # raised again by uvicorn once all has been stopped in order
-        server.run(sockets=[listener])
+    _Server(config, announce=lambda: _announce(settings), beside=beside).run(sockets=[listener])
 
 
 def _announce(settings: Settings) -> None:
@@ -143,12 +154,3 @@ class _Server(uvicorn.Server):
             self._announce()
             if self._beside is not None:
                 self._beside()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -13,7 +13,7 @@ from spanhouse_server.control import flags
 from spanhouse_server.control.flags import Flag
 
 RECHECK_SECONDS = 1.0
-"""How often a waiting poll looks again: flags run out by the clock, and another server may have set one."""
+"""How often waiting polls look again: flags run out by the clock, and another server may have set one."""
 
 
 class Board:
@@ -23,6 +23,8 @@ class Board:
         self._engine = engine
         self._clock = clock
         self._changed = asyncio.Condition()
+        self._decisions = 0
+        self._reading: asyncio.Task[list[Flag]] | None = None
 
     def active(self) -> list[Flag]:
         """Return the flags in force now."""
@@ -32,6 +34,8 @@ class Board:
         """Record a decision and wake every waiting poll."""
         flag = await asyncio.to_thread(flags.add, self._engine, now=self._clock(), **decision)
         async with self._changed:
+            self._decisions += 1
+            self._reading = None
             self._changed.notify_all()
         return flag
 
@@ -40,7 +44,9 @@ class Board:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         while True:
-            in_force = await asyncio.to_thread(self.active)
+            # Counted before the read: a decision that comes during it must not be slept through.
+            seen = self._decisions
+            in_force = await self._read()
             tag = flags.etag_of(in_force)
             if tag != since:
                 return tag, in_force
@@ -49,6 +55,16 @@ class Board:
                 return None
             async with self._changed:
                 try:
-                    await asyncio.wait_for(self._changed.wait(), min(remaining, RECHECK_SECONDS))
+                    await asyncio.wait_for(
+                        self._changed.wait_for(lambda seen=seen: self._decisions != seen),  # type: ignore[misc]
+                        min(remaining, RECHECK_SECONDS),
+                    )
                 except TimeoutError:
                     continue
+
+    async def _read(self) -> list[Flag]:
+        """Return the flags in force; polls that ask at the same moment share one read of the database."""
+        reading = self._reading
+        if reading is None or reading.done():
+            reading = self._reading = asyncio.create_task(asyncio.to_thread(self.active))
+        return await asyncio.shield(reading)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import click
 from rich.console import Console
@@ -17,6 +17,7 @@ from spanhouse.errors import SpanhouseError
 from spanhouse_runtime.demo import Scenario, play
 from spanhouse_runtime.result import RunResult
 from spanhouse_server import token
+from spanhouse_server.cli.base import clean
 from spanhouse_server.demo import rules
 from spanhouse_server.demo.receiver import Receiver
 from spanhouse_server.history.week import RUNS_A_DAY, week
@@ -40,15 +41,17 @@ class Demo:
         self.settings = settings
         """The settings the server must run with."""
 
+    def __enter__(self) -> Self:
+        self._receiver.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._receiver.stop()
+
     def start(self) -> None:
         """Begin the showing and return at once."""
-        self._receiver.start()
         # A daemon: it only speaks HTTP, and a person who presses Ctrl-C does not wait for the last agent.
         threading.Thread(target=self._play, name="demo", daemon=True).start()
-
-    def stop(self) -> None:
-        """End what listens."""
-        self._receiver.stop()
 
     def _play(self) -> None:
         try:
@@ -105,7 +108,7 @@ class Demo:
         return stop
 
     def _alerted(self, message: dict[str, Any]) -> None:
-        click.echo(f"  alert received by the webhook: {message.get('summary') or message}")
+        click.echo(f"  alert received by the webhook: {clean(message.get('summary') or message)}")
 
     def _url_flag(self) -> str:
         return "" if self.settings.url == Settings().url else f" --url {self.settings.url}"

@@ -108,8 +108,14 @@ def wait_until_stored(client: Client, *, timeout: float, clock: Callable[[], flo
     """Return whether all that was acknowledged became facts within ``timeout`` seconds."""
     deadline = clock() + timeout
     while clock() < deadline:
-        state = client.health()
-        if not state["pending_items"] and not state["pending_traces"]:
-            return True
+        try:
+            state = client.health()
+        except ServerError as error:
+            # Not ready is what one waits out; not there is not.
+            if error.status not in COME_BACK_LATER:
+                raise
+        else:
+            if not state["pending_items"] and not state["pending_traces"]:
+                return True
         time.sleep(0.2)
     return False

@@ -39,9 +39,11 @@ def decode(kind: str, cursor: str, types: Sequence[type]) -> list[int | str]:
     """
     try:
         found, *position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError, binascii.Error) as error:
+    except (ValueError, TypeError, RecursionError, binascii.Error) as error:
         raise _refused(cursor) from error
     if found != kind or [type(value) for value in position] != list(types):
+        raise _refused(cursor)
+    if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in position):
         raise _refused(cursor)
     return list(position)
 

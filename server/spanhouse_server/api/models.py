@@ -1,0 +1,22 @@
+"""``/api/v1/models``: the models agents called, what they used, and which have no price."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from spanhouse_analysis.models import models
+from spanhouse_server.api.answers import answer
+from spanhouse_server.api.filters import run_filter
+from spanhouse_server.parts import parts_of
+from spanhouse_storage.reads import RunFilter
+
+router = APIRouter(prefix="/api/v1/models", tags=["metrics"])
+
+
+@router.get("")
+def listed(request: Request, chosen: Annotated[RunFilter, Depends(run_filter)]) -> Response:
+    """Return the models of the runs that match, most called first."""
+    return answer(request, "models", models(parts_of(request).store, chosen))

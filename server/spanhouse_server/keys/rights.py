@@ -1,0 +1,93 @@
+"""What a role may do, and what each request needs: pure, for the gate, the OTLP door and the documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """What a key is for."""
+
+    INGEST = "ingest"
+    READ = "read"
+    OPERATE = "operate"
+    ADMIN = "admin"
+
+
+class Right(Enum):
+    """One kind of thing to do; the value says it in words."""
+
+    SEND = "send telemetry"
+    POLL = "read control flags"
+    READ = "read"
+    CONTROL = "set control flags"
+    KEYS = "manage keys"
+    SERVER = "see the server's own figures"
+
+
+_OPERATE: Final = frozenset({Right.SEND, Right.POLL, Right.READ, Right.CONTROL})
+RIGHTS: Final = {
+    Role.INGEST: frozenset({Right.SEND, Right.POLL}),
+    Role.READ: frozenset({Right.POLL, Right.READ}),
+    Role.OPERATE: _OPERATE,
+    Role.ADMIN: _OPERATE | {Right.KEYS},
+}
+
+OPEN: Final = frozenset({Right.SEND, Right.POLL, Right.READ, Right.SERVER})
+"""What needs no key where none is asked for: control and keys need the operator's token even there."""
+
+_PUBLIC: Final = frozenset({"/api/v1/openapi.json"})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who asks, and what they may.
+
+    Attributes:
+        rights: what they may do.
+        tenants: for which tenants; None for all.
+        name: for messages and the audit trail; empty where nobody is known.
+        environment: of records that name none themselves.
+        key: id of the key; empty for the operator's token and where no key is needed.
+    """
+
+    rights: frozenset[Right]
+    tenants: frozenset[str] | None = None
+    name: str = ""
+    environment: str = ""
+    key: str = ""
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether all tenants are meant."""
+        return self.tenants is None
+
+    def foreign(self, tenants: frozenset[str]) -> list[str]:
+        """Return those of the tenants that are not theirs, sorted."""
+        return [] if self.tenants is None else sorted(tenants - self.tenants)
+
+
+OPERATOR: Final = Access(frozenset(Right), name="operator")
+"""Whoever holds the operator's token: all rights over all tenants."""
+
+ANYONE: Final = Access(OPEN)
+"""Whoever asks where no key is needed."""
+
+NOBODY: Final = Access(frozenset())
+"""Whoever shows nothing where a key is needed."""
+
+
+def needed(method: str, path: str) -> Right | None:
+    """Return the right a request needs; None where everybody may. What this does not know needs the most."""
+    if path == "/metrics":
+        return Right.SERVER
+    if not path.startswith("/api/") or path in _PUBLIC:
+        return None
+    if path == "/api/v1/keys" or path.startswith("/api/v1/keys/"):
+        return Right.KEYS
+    reading = method in {"GET", "HEAD"}
+    if path.startswith("/api/v1/control"):
+        return Right.POLL if reading else Right.CONTROL
+    return Right.READ if reading else Right.CONTROL
