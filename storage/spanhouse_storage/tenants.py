@@ -11,6 +11,7 @@ from spanhouse_storage.contract import Parameters, Settings, StorageError, Store
 from spanhouse_storage.tables import SCHEMAS
 
 TABLES: Final = tuple(name for name, schema in SCHEMAS.items() if "tenant" in schema.names)
+_READ_ONLY: Final = "cannot {} through a store narrowed to some tenants: it is for reading"
 
 
 class TenantStore:
@@ -49,7 +50,7 @@ class TenantStore:
             StorageError: always.
         """
         del rows, token
-        raise _read_only(f"insert into {table}")
+        raise StorageError(_READ_ONLY.format(f"insert into {table}"))
 
     def execute(self, sql: str, parameters: Parameters | None = None) -> None:
         """Refuse: what is changed is not narrowed.
@@ -58,11 +59,7 @@ class TenantStore:
             StorageError: always.
         """
         del parameters
-        raise _read_only(f"execute {sql[:80]!r}")
+        raise StorageError(_READ_ONLY.format(f"execute {sql[:80]!r}"))
 
     def close(self) -> None:
         """Leave the store to its owner."""
-
-
-def _read_only(what: str) -> StorageError:
-    return StorageError(f"cannot {what} through a store narrowed to some tenants: it is for reading")
