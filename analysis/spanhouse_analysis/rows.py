@@ -43,6 +43,11 @@ _AUDIT: Final = _names(
     "tenant stream seq name time environment request_id run_id trace_id span_id agent agent_version step tool",
     "args_hash decision status duration_ms event_version",
 )
+_POINT: Final = _names(
+    "tenant environment service_name name unit type temporality is_monotonic time start_time flags value int_value",
+    "count sum min max bounds bucket_counts scale zero_count zero_threshold positive_offset positive_counts",
+    "negative_offset negative_counts quantiles quantile_values scope_name",
+)
 
 # What is read just within the interpreter's limit could not be written again.
 _DEEPEST: Final = 500
@@ -77,6 +82,19 @@ def audit_events(table: pa.Table) -> list[Json]:
 def scores(table: pa.Table) -> list[Json]:
     """Return the API's ``Score`` of each row of ``scores``."""
     return [{name: _known(row.get(name)) for name in _SCORE} for row in _plain(table)]
+
+
+def metric_points(table: pa.Table) -> list[Json]:
+    """Return the API's ``Point`` of each row of ``metric_points``; ``series`` as hex digits."""
+    return [
+        {
+            **{name: _known(row.get(name)) for name in _POINT},
+            "series": f"{row['series']:016x}",
+            "exemplars": _parsed(row.get("exemplars")) or [],
+            **{name: dict(row.get(name) or ()) for name in _MAPS},
+        }
+        for row in _plain(table)
+    ]
 
 
 def _run(row: Mapping[str, Any]) -> Json:
