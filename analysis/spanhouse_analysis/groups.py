@@ -10,6 +10,7 @@ import polars as pl
 from spanhouse_analysis import counting, tree
 from spanhouse_analysis.classes import AGENTIC, EMBEDDING, MODEL, OTHER, RUN_MAKING, TOOL
 from spanhouse_analysis.identity import run_ids
+from spanhouse_analysis.logged import settled
 from spanhouse_analysis.tree import NONE, Flags, Rows
 
 _REMOTE_PARENT = 0x200
@@ -42,6 +43,7 @@ class Groups:
 
 def group(spans: pl.DataFrame) -> Groups:
     """Return the runs of prepared spans; spans of no run are left out."""
+    spans = settled(spans)
     parent = tree.parent_rows(spans)
     spans = spans.with_columns(run_ids(spans, parent))
     making = spans.filter((pl.col("run_id") != "") & pl.col("span_class").is_in(RUN_MAKING))

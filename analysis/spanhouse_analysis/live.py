@@ -25,7 +25,7 @@ from spanhouse_storage.reads import (
     steps_of_run,
 )
 
-_IDENTITY: Final = (*frames.IDENTITY, "parent_span_id", "span_class", "run_hint", "start", "flags")
+_IDENTITY: Final = (*frames.IDENTITY, "parent_span_id", "span_class", "run_hint", "start", "flags", "response_id")
 _MARGIN: Final = timedelta(hours=1)
 
 
@@ -67,13 +67,17 @@ def runs_of_traces(
 
 def span_ids(store: Store, tenant: str, trace_id: str, run_id: str) -> list[str]:
     """Return the ids of the run's spans: of its trace, those the run rule gives to it."""
-    table = spans_of_traces(store, [(tenant, trace_id)], columns=_IDENTITY)
-    found = frames.from_table(table).sort("start", "span_id")
+    return span_and_response_ids(store, tenant, trace_id, run_id)[0]
+
+
+def span_and_response_ids(store: Store, tenant: str, trace_id: str, run_id: str) -> tuple[list[str], list[str]]:
+    """Return the ids of the run's spans and those of the answers that models gave in them."""
+    found = frames.from_table(spans_of_traces(store, [(tenant, trace_id)], columns=_IDENTITY)).sort("start", "span_id")
     if ((found["flags"].cast(pl.Int64) & FROM_LOG) != 0).any():
         whole = spans_of_traces(store, [(tenant, trace_id)], columns=frames.FACT_COLUMNS)
         found = settled(frames.prepare(frames.from_table(whole)))
-    assigned = assign_runs(found)
-    return assigned.filter(pl.col("run_id") == run_id)["span_id"].to_list()
+    mine = assign_runs(found).filter(pl.col("run_id") == run_id)
+    return mine["span_id"].to_list(), mine.filter(pl.col("response_id") != "")["response_id"].to_list()
 
 
 def steps(store: Store, of_run: rows.Json) -> list[rows.Json]:

@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from spanhouse_analysis import facts, frames
+from spanhouse_analysis import contents, facts, frames
 from spanhouse_analysis.classes import MODEL
 from spanhouse_analysis.previews import with_previews
 from spanhouse_storage import Store, sql
@@ -50,7 +50,9 @@ def facts_of_traces(
     wanted = found.previews
     ids = wanted.unpivot(["root_span", "first_call", "last_call"], index=["tenant", "trace_id"], value_name="span_id")
     payload = _rows_of_spans(store, "previews", ids.drop_nulls("span_id"), since, until)
-    return replace(found, runs=with_previews(found.runs, wanted, payload)) if payload.height else found
+    if payload.is_empty():
+        return found
+    return replace(found, runs=with_previews(found.runs, wanted, contents.with_messages(store, payload)))
 
 
 def _with_output_evidence(
@@ -67,6 +69,8 @@ def _with_output_evidence(
     if silent.is_empty():
         return spans.with_columns(pl.lit(value=False).alias(frames.HAS_OUTPUT))
     spoken = _rows_of_spans(store, "spoken", silent.select(frames.IDENTITY), since, until)
+    told = contents.answered(store, list(silent.select("tenant", "trace_id").unique().iter_rows()))
+    spoken = pl.concat([spoken.select(frames.IDENTITY), told]).unique()
     marked = spoken.select(frames.IDENTITY).with_columns(pl.lit(value=True).alias(frames.HAS_OUTPUT))
     return spans.join(marked, on=list(frames.IDENTITY), how="left").with_columns(
         pl.col(frames.HAS_OUTPUT).fill_null(value=False)

@@ -130,6 +130,9 @@ class Convention:
         message_prefixes: prefixes of the keys that ``messages`` reads.
         messages: reads messages spread over many attributes.
         span_names_agent: an agent span without an agent's name is named after its agent.
+        foreign_keys: keys that mean something else on its spans than under the names other conventions share.
+        cache_beside_input: its input tokens leave out those read from and written to the cache.
+        reasoning_beside_output: its output tokens leave out those of reasoning.
     """
 
     name: str
@@ -140,6 +143,9 @@ class Convention:
     message_prefixes: tuple[str, ...] = ()
     messages: FromAttributes | None = None
     span_names_agent: bool = False
+    foreign_keys: frozenset[str] = frozenset()
+    cache_beside_input: bool = False
+    reasoning_beside_output: bool = False
 
 
 def matches(pattern: str, subject: str) -> bool:

@@ -19,6 +19,10 @@ _ROLES: Final = {
 }
 
 
+EVENT_NAMES: Final = frozenset({_DETAILS, "gen_ai.choice", *_ROLES})
+"""Events that also come as log records of their own."""
+
+
 def from_events(events: Iterable[tuple[str, Mapping[str, Value]]], span_class: str) -> Messages:
     """Return the messages in a span's events, given as (name, attributes) in their order.
 
@@ -27,6 +31,7 @@ def from_events(events: Iterable[tuple[str, Mapping[str, Value]]], span_class: s
     input_: list[dict[str, Any]] = []
     output: list[dict[str, Any]] = []
     system: list[dict[str, Any]] = []
+    tools: list[Any] = []
     for name, attributes in events:
         if name in _ROLES:
             content = parsed(attributes.get("content"))
@@ -49,11 +54,12 @@ def from_events(events: Iterable[tuple[str, Mapping[str, Value]]], span_class: s
             input_.extend(_listed(attributes.get("gen_ai.input.messages")))
             output.extend(_listed(attributes.get("gen_ai.output.messages")))
             system.extend(_listed(attributes.get("gen_ai.system_instructions")))
+            tools.extend(_listed(attributes.get("gen_ai.tool.definitions")))
         elif name == "gen_ai.content.prompt":
             input_.append(message("user", attributes.get("gen_ai.prompt")))
         elif name == "gen_ai.content.completion":
             output.append(message("assistant", attributes.get("gen_ai.completion")))
-    return Messages(input_ or None, output or None, system or None)
+    return Messages(input_ or None, output or None, system or None, tools or None)
 
 
 def _choice(content: Any, attributes: Mapping[str, Value]) -> dict[str, Any]:  # noqa: ANN401 - any JSON value

@@ -12,8 +12,12 @@ import pyarrow.compute as pc
 from spanhouse_collector.normalise.attributes import Attributes
 from spanhouse_collector.normalise.contexts import Contexts
 from spanhouse_collector.normalise.logs import Logs
+from spanhouse_collector.normalise.metric_points import MetricPoints
+from spanhouse_collector.normalise.span_scores import span_scores
 from spanhouse_collector.normalise.spans import Spans
+from spanhouse_collector.prices import Prices
 from spanhouse_collector.records import TRACES_SCHEMA, Counts, Normalised, RawRecord
+from spanhouse_storage.derived import FROM_LOG
 
 __all__ = ["Normaliser", "normalise"]
 
@@ -24,11 +28,13 @@ class Normaliser:
     def __init__(self) -> None:
         attributes = Attributes()
         contexts = Contexts(attributes)
-        self._spans = Spans(attributes, contexts)
-        self._logs = Logs(attributes, contexts)
+        prices = Prices()
+        self._spans = Spans(attributes, contexts, prices)
+        self._logs = Logs(attributes, contexts, prices)
+        self._points = MetricPoints(attributes, contexts)
 
     def __call__(self, records: Sequence[RawRecord]) -> Normalised:
-        """Return the rows of the records' spans, audit events and logs, and the traces they touch.
+        """Return the rows of the records' spans, audit events, logs and metric points, and the traces they touch.
 
         A pure function of the records: the same records give the same rows, in whatever order they come. A span without
         usable ids is left out, as at the door.
@@ -41,15 +47,27 @@ class Normaliser:
 
     def _normalise(self, records: Sequence[RawRecord]) -> Normalised:
         spans = self._spans.table([record for record in records if record.signal == "traces"])
-        tables = self._logs.tables([record for record in records if record.signal == "logs"])
+        tables, beside = self._logs.tables([record for record in records if record.signal == "logs"])
+        points = self._points.table([record for record in records if record.signal == "metrics"])
         clamped = pc.sum(pc.not_equal(pc.list_value_length(spans["clamped"]), 0)).as_py() or 0
+        scores = pa.concat_tables([beside["scores"], span_scores(spans.take(pa.array(self._spans.scored, pa.int64())))])
+        told = {"messages": beside["messages"], "scores": scores}
+        audit_events = pa.concat_tables([tables["audit_events"], beside["audit_events"]])
+        all_spans = pa.concat_tables([spans, beside["spans"]])
         return Normalised(
-            tables={"spans": spans, **tables},
-            traces=_traces(spans),
+            tables={
+                "spans": all_spans,
+                **tables,
+                "audit_events": audit_events,
+                "metric_points": points,
+                **{name: rows for name, rows in told.items() if rows.num_rows},
+            },
+            traces=_traces(all_spans, beside["messages"]),
             counts=Counts(
                 spans=spans.num_rows,
                 audit_events=tables["audit_events"].num_rows,
                 logs=tables["logs"].num_rows,
+                metric_points=points.num_rows,
                 clamped=clamped,
             ),
         )
@@ -76,12 +94,17 @@ def normalise(records: Sequence[RawRecord]) -> Normalised:
     return _DEFAULT(records)
 
 
-def _traces(spans: pa.Table) -> pa.Table:
+def _traces(spans: pa.Table, messages: pa.Table) -> pa.Table:
     ended_run = pc.or_(pc.not_equal(spans["stop_reason"], ""), pc.is_valid(spans["spans_expected"]))
-    rooted = pc.and_(spans["is_final"], pc.or_(pc.equal(spans["parent_span_id"], ""), ended_run))
+    # An agent known by its log records alone never says that it ended: each record is all there may be.
+    from_log = pc.not_equal(pc.bit_wise_and(spans["flags"], pa.scalar(FROM_LOG, pa.uint32())), 0)
+    ends = pc.or_(pc.or_(pc.equal(spans["parent_span_id"], ""), ended_run), from_log)
+    rooted = pc.and_(spans["is_final"], ends)
     touched = pa.table(
         {"tenant": spans["tenant"], "trace_id": spans["trace_id"], "start": spans["start"], "rooted": rooted}
     )
+    told = pa.table({name: messages[name] for name in ("tenant", "trace_id")} | {"start": messages["time"]})
+    touched = pa.concat_tables([touched, told.append_column("rooted", pa.repeat(False, told.num_rows))])
     figures = [("start", "min"), ("start", "max"), ("rooted", "any")]
     grouped = touched.group_by(["tenant", "trace_id"]).aggregate(figures)
     return pa.table(

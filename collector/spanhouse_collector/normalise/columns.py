@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,12 @@ class Columns:
         self._default = {field.name: _empty(field) for field in schema} | (defaults or {})
         self._lists: dict[str, list[Any]] = {}
         self._arrays: dict[str, pa.Array] = {}
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Set the columns of rows that each say only what they know."""
+        for name in dict.fromkeys(key for row in rows for key in row):
+            default = self._default[name]
+            self.put(name, 0, [default if (value := row.get(name)) is None else value for row in rows])
 
     def put(self, name: str, base: int, values: Iterable[Any]) -> None:
         """Set a column for the rows from ``base`` on; groups come in the order of their rows."""

@@ -19,7 +19,9 @@ from spanhouse_collector.normalise.accepted import accepted
 from spanhouse_collector.normalise.attributes import UNREADABLE, Attributes, Entry
 from spanhouse_collector.normalise.columns import Columns
 from spanhouse_collector.normalise.contexts import Context, Contexts
+from spanhouse_collector.normalise.derived import Derived
 from spanhouse_collector.normalise.plan import read_columns
+from spanhouse_collector.prices import Prices
 from spanhouse_collector.records import RawRecord
 from spanhouse_collector.wire import Value
 from spanhouse_storage.tables import SCHEMAS
@@ -38,28 +40,43 @@ _SPAN_ID: Final = 8
 
 
 class Logs:
-    """Turns log requests into rows of ``audit_events`` and ``logs``."""
+    """Turns log requests into rows of ``audit_events`` and ``logs``, and into what they tell beside."""
 
-    def __init__(self, attributes: Attributes, contexts: Contexts) -> None:
+    def __init__(self, attributes: Attributes, contexts: Contexts, prices: Prices) -> None:
         self._attributes = attributes
         self._contexts = contexts
+        self._prices = prices
 
-    def tables(self, records: Sequence[RawRecord]) -> dict[str, pa.Table]:
-        """Return the rows of ``audit_events`` and of ``logs``."""
+    def tables(self, records: Sequence[RawRecord]) -> tuple[dict[str, pa.Table], dict[str, pa.Table]]:
+        """Return the rows of ``audit_events`` and ``logs``, one for each record, and beside them those they tell of.
+
+        The latter are ``spans``, ``audit_events``, ``messages`` and ``scores``.
+        """
+        derived = Derived(self._prices)
         audit: list[dict[str, Any]] = []
         logs: list[dict[str, Any]] = []
         for record in records:
             for resource_logs in accepted("logs", record.body).resource_logs:
                 for scope_logs in resource_logs.scope_logs:
-                    context = self._contexts.of(resource_logs.resource, scope_logs.scope, record.tenant)
+                    urls = resource_logs.schema_url, scope_logs.schema_url
+                    context = self._contexts.of(resource_logs.resource, scope_logs.scope, record.tenant, urls)
                     for message in scope_logs.log_records:
                         entries = self._attributes.entries(message.attributes)
                         event = _audit(message, entries, context, record)
                         if event is not None:
                             audit.append(event)
                         else:
-                            logs.append(_log(message, entries, context, record))
-        return {"audit_events": _table("audit_events", audit), "logs": _table("logs", logs)}
+                            row, said, body = _log(message, entries, context, record)
+                            derived.add(row, said, body)
+                            logs.append(row)
+        beside = {table: _partial(table, rows) for table, rows in derived.rows.items()}
+        return {"audit_events": _table("audit_events", audit), "logs": _table("logs", logs)}, beside
+
+
+def _partial(table: str, rows: list[dict[str, Any]]) -> pa.Table:
+    columns = Columns(SCHEMAS[table])
+    columns.rows(rows)
+    return columns.table(len(rows))
 
 
 def _table(table: str, rows: list[dict[str, Any]]) -> pa.Table:
@@ -104,7 +121,12 @@ def _audit(message: Any, entries: Sequence[Entry], context: Context, record: Raw
     }
 
 
-def _log(message: Any, entries: Sequence[Entry], context: Context, record: RawRecord) -> dict[str, Any]:  # noqa: ANN401 - a wire message
+def _log(
+    message: Any,  # noqa: ANN401 - a wire message
+    entries: Sequence[Entry],
+    context: Context,
+    record: RawRecord,
+) -> tuple[dict[str, Any], dict[str, Value], Value]:
     said = _typed(entries)
     body = _body(message.body)
     joined = read_columns(context.scope_name, entries, _JOINED)
@@ -113,7 +135,7 @@ def _log(message: Any, entries: Sequence[Entry], context: Context, record: RawRe
         record.received_us,
     )
     tenant = str(joined.get("tenant") or context.tenant)
-    return {
+    row = {
         "tenant": tenant,
         "bucket": bucket,
         "time": time,
@@ -134,7 +156,12 @@ def _log(message: Any, entries: Sequence[Entry], context: Context, record: RawRe
         "user_id": joined.get("user_id") or "",
         "attributes": [(key, text) for key, _, text in entries],
         "resource": context.resource,
+        "flags": message.flags,
+        "dropped_attributes": message.dropped_attributes_count,
+        "scope_version": context.scope_version,
+        "scope_attributes": context.scope,
     }
+    return row, said, body
 
 
 def _typed(entries: Sequence[Entry]) -> dict[str, Value]:

@@ -41,9 +41,14 @@ def provider(said: str, model: str) -> str:
     return next((owner for starts, owner in _BY_MODEL if name.startswith(starts)), "")
 
 
-def inclusive(part: int | None, whole: int | None) -> int | None:
+def inclusive(part: int | None, whole: int | None, *, beside: bool = False) -> int | None:
     """Return the whole with the part inside it: a whole smaller than its part was counted without it.
 
     For cached tokens within input and reasoning within output. A part without a whole leaves it unknown.
+
+    Args:
+        part: what belongs into the whole.
+        whole: the figure sent.
+        beside: the sender is known to leave the part out of the whole.
     """
-    return whole + part if part and whole is not None and part > whole else whole
+    return whole + part if part and whole is not None and (beside or part > whole) else whole

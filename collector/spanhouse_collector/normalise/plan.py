@@ -10,6 +10,7 @@ from spanhouse_collector.conventions import CONVENTIONS, detect
 from spanhouse_collector.conventions.convention import OTHER, Convention, FromAttributes, Sighting, Source
 from spanhouse_collector.conventions.readers import Reader
 from spanhouse_collector.normalise.attributes import Entry
+from spanhouse_collector.normalise.span_scores import PREFIXES
 
 Feed: TypeAlias = tuple[int, Reader]
 """Position among the span's attributes, and how to read the value there."""
@@ -27,7 +28,8 @@ class Plan:
         keys: the attribute keys in their order.
         feeds: column -> where its value may stand, in order of precedence.
         messages: readers of messages spread over many attributes of this shape.
-        span_names_agent: see `Convention`.
+        scored: some keys hold scores.
+        span_names_agent, cache_beside_input, reasoning_beside_output: see `Convention`.
     """
 
     keys: tuple[str, ...]
@@ -36,6 +38,9 @@ class Plan:
     feeds: dict[str, tuple[Feed, ...]]
     messages: tuple[FromAttributes, ...]
     span_names_agent: bool
+    cache_beside_input: bool
+    reasoning_beside_output: bool
+    scored: bool
 
 
 class Shape:
@@ -85,9 +90,14 @@ class Shape:
         said = self._convention
         first = {key: at for at, key in reversed(list(enumerate(self._keys)))}
         feeds: dict[str, list[Feed]] = {}
+        foreign = said.foreign_keys if said else frozenset()
         for source in _sources(said):
             if not source.only or span_class in source.only:
-                found = [(first[key], source.read) for key in source.keys if key in first]
+                found = [
+                    (first[key], source.read)
+                    for key in source.keys
+                    if key in first and (source.own or key not in foreign)
+                ]
                 if found:
                     feeds.setdefault(source.column, []).extend(found)
         readers = [
@@ -104,6 +114,9 @@ class Shape:
             feeds={column: tuple(found) for column, found in feeds.items()},
             messages=tuple(readers),
             span_names_agent=bool(said and said.span_names_agent),
+            cache_beside_input=bool(said and said.cache_beside_input),
+            reasoning_beside_output=bool(said and said.reasoning_beside_output),
+            scored=any(key.startswith(PREFIXES) for key in self._keys),
         )
 
 
@@ -133,10 +146,13 @@ def read_columns(scope: str, entries: Sequence[Entry], wanted: frozenset[str]) -
     """Return the wanted columns that a record which is no span says something about, by the same sources as spans."""
     keys = [key for key, _, _ in entries]
     found: dict[str, object] = {}
-    for source in _sources(detect(scope, keys)):
+    said = detect(scope, keys)
+    foreign = said.foreign_keys if said else frozenset()
+    for source in _sources(said):
         if source.column in wanted and not source.only and source.column not in found:
             for key in source.keys:
-                if key in keys and (value := source.read(entries[keys.index(key)][1])):
+                usable = key in keys and (source.own or key not in foreign)
+                if usable and (value := source.read(entries[keys.index(key)][1])):
                     found[source.column] = value
                     break
     return found

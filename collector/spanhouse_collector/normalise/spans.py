@@ -29,13 +29,18 @@ _SPAN_ID: Final = 8
 
 
 class Spans:
-    """Turns trace requests into rows of ``spans``, remembering attributes, shapes and prices from batch to batch."""
+    """Turns trace requests into rows of ``spans``, remembering attributes, shapes and prices from batch to batch.
+
+    Attributes:
+        scored: rows of the last table whose attributes hold scores.
+    """
 
     def __init__(self, attributes: Attributes, contexts: Contexts, prices: Prices) -> None:
         self._attributes = attributes
         self._contexts = contexts
         self._shapes = Shapes()
         self._prices = prices
+        self.scored: list[int] = []
 
     def table(self, records: Sequence[RawRecord]) -> pa.Table:
         """Return the rows of all spans in the records; spans without usable ids are left out."""
@@ -44,8 +49,11 @@ class Spans:
         columns = Columns(_SCHEMA, {"content_captured": True})
         maps = Maps()
         base = 0
+        self.scored = []
         for group in groups:
             group.transpose()
+            if group.plan.scored:
+                self.scored.extend(range(base, base + len(group)))
             self._fill(columns, maps, group, contexts, base)
             base += len(group)
         columns.whole("attributes", maps.array(_SCHEMA.field("attributes").type))

@@ -20,11 +20,11 @@ def fill(cells: Cells, group: Group, prices: Prices) -> None:
     if "input_tokens" in tokens:
         for part in ("cache_read_tokens", "cache_write_tokens"):
             if part in tokens:
-                _guard(tokens)
+                _guard(tokens, beside=group.plan.cache_beside_input)
                 break
     if "output_tokens" in tokens and "reasoning_tokens" in tokens:
         tokens["output_tokens"] = [
-            models.inclusive(part, whole)
+            models.inclusive(part, whole, beside=group.plan.reasoning_beside_output)
             for part, whole in zip(tokens["reasoning_tokens"], tokens["output_tokens"], strict=True)
         ]
     cells.update(tokens)
@@ -39,12 +39,12 @@ def fill(cells: Cells, group: Group, prices: Prices) -> None:
     _cost(cells, group, prices, model)
 
 
-def _guard(tokens: dict[str, list[Any]]) -> None:
+def _guard(tokens: dict[str, list[Any]], *, beside: bool) -> None:
     rows = len(tokens["input_tokens"])
     read = tokens.get("cache_read_tokens") or [None] * rows
     written = tokens.get("cache_write_tokens") or [None] * rows
     tokens["input_tokens"] = [
-        models.inclusive((r or 0) + (w or 0), whole)
+        models.inclusive((r or 0) + (w or 0), whole, beside=beside)
         for r, w, whole in zip(read, written, tokens["input_tokens"], strict=True)
     ]
 
