@@ -122,7 +122,7 @@ CAST = (
         ("Here is a summary of {topic} with five sources.", "Of the three options for {topic}, the second fits best."),
         0.76,
         0.03,
-        0.45,
+        0.39,
     ),
     Agent(
         "analytics-agent",
