@@ -5,14 +5,13 @@ with the same finality, among the last ten million; it is written all the same a
 stored: a record whose own end is more than an hour before its receipt. Source is the service that sent it, or
 ``spanhouse.audit`` for audit events.
 
-Counts belong to the minute in which records were received, and are written with the batch that holds them, under the
-batch's token and a version: a batch stored again after a crash replaces its counts, so it counts once.
+Lines are counts by the minute in which records were received. A batch's lines are written with it as one row, under its
+token and a version: a batch stored again after a crash replaces its row, so it counts once.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +30,9 @@ MAX_SOURCE: Final = 200
 """Characters of a source's name that are kept."""
 
 _NAMES: Final = ("tenant", "minute", "signal", "source", "reason")
+_LINE: Final = {name: pl.UInt64 if name == "minute" else pl.String for name in _NAMES}
+_NO_LINES: Final = pl.DataFrame(schema=_LINE | dict.fromkeys(COUNTS, pl.UInt64))
+_MINUTE_US: Final = 60_000_000
 _MICROS: Final = pl.Datetime("us", "UTC")
 
 DAMAGED: Final = "acknowledged, then lost to damage of the journal's disk"
@@ -68,18 +70,13 @@ class Rejected:
 
 
 class Ledger:
-    """Counts stored batches. For one thread.
+    """Counts stored batches. For one thread."""
 
-    Args:
-        now: nanoseconds since the epoch; makes the version by which a repeated batch replaces itself.
-    """
-
-    def __init__(self, recent: Recent | None = None, now: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, recent: Recent | None = None) -> None:
         self._recent = Recent() if recent is None else recent
-        self._now = now
 
-    def of_batch(self, token: str, decoded: Sequence[Decoded], rejected: Sequence[Rejected]) -> tuple[pa.Table, Hashes]:
-        """Return the batch's rows of the table ``ledger``, and what to `remember` once they are stored."""
+    def of_batch(self, decoded: Sequence[Decoded], rejected: Sequence[Rejected]) -> tuple[pl.DataFrame, Hashes]:
+        """Return the batch's lines, and what to `remember` once they are stored."""
         frames: list[pl.DataFrame] = []
         fresh: list[Hashes] = []
         for name, kind in _KINDS.items():
@@ -92,7 +89,7 @@ class Ledger:
         if rejected:
             frames.append(_of_rejected(rejected))
         hashes = np.concatenate(fresh) if fresh else np.array([], np.uint64)
-        return _rows(frames, token, self._now() // 1000), hashes
+        return _summed(frames), hashes
 
     def remember(self, hashes: Hashes) -> None:
         """Take these records as having come: an equal one that comes later is a duplicate."""
@@ -108,7 +105,7 @@ class Ledger:
         lag = pl.col("received_at") - pl.col(kind.end).cast(_MICROS)
         counted = frame.select(
             "tenant",
-            minute=pl.col("received_at").dt.truncate("1m"),
+            minute=pl.col("received_at").dt.epoch("us") // _MINUTE_US,
             signal=pl.lit(kind.signal),
             source=source.str.slice(0, MAX_SOURCE),
             reason=pl.lit(""),
@@ -124,32 +121,36 @@ class Ledger:
         return sums, hashes[~again]
 
 
-def rejected_rows(rejected: Sequence[Rejected], token: str, version: int) -> pa.Table:
-    """Return the rows of the table ``ledger`` for records that never came into a batch."""
-    return _rows([_of_rejected(rejected)], token, version)
+def of_rejected(rejected: Sequence[Rejected]) -> pl.DataFrame:
+    """Return the lines of records that never came into a batch."""
+    return _summed([_of_rejected(rejected)])
+
+
+def row(lines: pl.DataFrame, token: str, version: int) -> pa.Table:
+    """Return the lines as one row of the table ``ledger``; of the rows with one token the highest version counts."""
+    minutes = lines["minute"].to_list()
+    fields: dict[str, object] = {f"{name}s": lines[name].to_list() for name in _NAMES}
+    fields |= {name: lines[name].to_list() for name in COUNTS}
+    edges = {"first_received": min(minutes) * _MINUTE_US, "last_received": max(minutes) * _MINUTE_US}
+    return pa.Table.from_pylist([{**fields, **edges, "token": token, "version": version}], schema=SCHEMAS["ledger"])
 
 
 def _of_rejected(rejected: Sequence[Rejected]) -> pl.DataFrame:
     counts = [each.count for each in rejected]
-    received = pl.Series([each.received_us for each in rejected], dtype=pl.Int64).cast(_MICROS)
+    minutes = [each.received_us // _MINUTE_US for each in rejected]
     said = {name: [getattr(each, name) for each in rejected] for name in ("tenant", "signal", "source", "reason")}
-    return pl.DataFrame({**said, "minute": received.dt.truncate("1m"), "received": counts, "rejected": counts})
+    return pl.DataFrame({**said, "minute": minutes, "received": counts, "rejected": counts})
 
 
-def _rows(frames: Sequence[pl.DataFrame], token: str, version: int) -> pa.Table:
-    schema = SCHEMAS["ledger"]
-    if not frames:
-        return schema.empty_table()
-    summed = pl.concat(map(_complete, frames)).group_by(_NAMES).agg(pl.col(COUNTS).sum()).sort(_NAMES)
-    marked = summed.with_columns(token=pl.lit(token), version=pl.lit(version, pl.UInt64))
-    return marked.select(schema.names).to_arrow().cast(schema)
+def _summed(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat([_NO_LINES, *map(_complete, frames)]).group_by(_NAMES).agg(pl.col(COUNTS).sum()).sort(_NAMES)
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:
     counts = [
         pl.col(name).cast(pl.UInt64) if name in frame.columns else pl.lit(0, pl.UInt64).alias(name) for name in COUNTS
     ]
-    return frame.select(*_NAMES, *counts)
+    return frame.select(*(pl.col(name).cast(dtype) for name, dtype in _LINE.items()), *counts)
 
 
 def _frame(rows: pa.Table) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import pyarrow as pa
+import polars as pl
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 LEDGER_COUNTS: Final = ("received", "stored", "rejected", "sampled_out", "late", "duplicated")
@@ -45,12 +45,11 @@ class Metrics:
             registry=self.registry,
         )
 
-    def count_ledger(self, rows: pa.Table) -> None:
-        """Count rows of the table ``ledger`` that were written."""
-        sums = rows.group_by("signal").aggregate([(name, "sum") for name in LEDGER_COUNTS])
-        for row in sums.to_pylist():
-            for name in LEDGER_COUNTS:
-                self.ledger.labels(row["signal"], name).inc(row[f"{name}_sum"])
+    def count_ledger(self, lines: pl.DataFrame) -> None:
+        """Count lines of the ledger that were written."""
+        for signal, *counts in lines.group_by("signal").agg(pl.col(LEDGER_COUNTS).sum()).iter_rows():
+            for name, count in zip(LEDGER_COUNTS, counts, strict=True):
+                self.ledger.labels(signal, name).inc(count)
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when it is asked for."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from spanhouse import attributes as own
 from spanhouse_collector import wire
-from spanhouse_collector.ledger import MAX_SOURCE, Rejected, rejected_rows
+from spanhouse_collector.ledger import MAX_SOURCE, Rejected, of_rejected, row
 from spanhouse_collector.metrics import Metrics
 from spanhouse_collector.records import Signal
 from spanhouse_collector.retry import StoppedError, until_it_works
@@ -97,7 +97,8 @@ class Refusals:
             Rejected(tenant, signal, source, reason, minute, records)
             for (tenant, minute, signal, source, reason), records in counts.items()
         ]
-        rows = rejected_rows(rejected, token, time.time_ns() // 1000)
+        lines = of_rejected(rejected)
+        rows = row(lines, token, time.time_ns() // 1000)
         try:
             until_it_works(
                 f"write down {counts.total()} refused records",
@@ -107,4 +108,4 @@ class Refusals:
         except StoppedError as stopped:
             _log.warning("%s: the ledger lacks %d records that senders were told are refused", stopped, counts.total())
         else:
-            self._metrics.count_ledger(rows)
+            self._metrics.count_ledger(lines)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import pyarrow as pa
 
+from spanhouse_collector import ledger
 from spanhouse_collector.batches import Batch, BatchLog
 from spanhouse_collector.decoder import Decoded
 from spanhouse_collector.ledger import Ledger, Rejected
@@ -75,15 +77,15 @@ class BatchWriter:
             self._insert(table, rows, token, unless=_blames_the_rows)
 
     def _write_ledger(self, batch: Batch, decoded: Sequence[Decoded], rejected: Sequence[Rejected]) -> None:
-        name = self._batches.token(batch, "ledger")
-        rows, hashes = self._ledger.of_batch(name, decoded, rejected)
-        if not rows.num_rows:
+        lines, hashes = self._ledger.of_batch(decoded, rejected)
+        if lines.is_empty():
             return
-        # A batch stored again may have fared otherwise, so its counts are new rows, which take the place of the old.
-        token = self._batches.token(batch, "ledger", str(rows["version"][0]))
-        self._insert("ledger", rows, token, unless=lambda _: False)
+        # A batch stored again may have fared otherwise, so its row is a new one, which takes the place of the old.
+        version = time.time_ns() // 1000
+        rows = ledger.row(lines, self._batches.token(batch, "ledger"), version)
+        self._insert("ledger", rows, self._batches.token(batch, "ledger", str(version)), unless=lambda _: False)
         self._ledger.remember(hashes)
-        self._metrics.count_ledger(rows)
+        self._metrics.count_ledger(lines)
 
     def _insert(self, table: str, rows: pa.Table, token: str, unless: Callable[[Exception], bool]) -> None:
         until_it_works(

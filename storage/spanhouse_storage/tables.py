@@ -188,10 +188,13 @@ _STEPS = pa.schema(
 
 _LEDGER = pa.schema(
     [
-        *_required(_TEXT, "tenant"),
-        *_required(_SECONDS, "minute"),
-        *_required(_TEXT, "signal source reason token"),
-        *_required(_U64, "version received stored rejected sampled_out late duplicated"),
+        *_required(_MICROS, "first_received last_received"),
+        *_required(_TEXT, "token"),
+        *_required(_U64, "version"),
+        *_required(_LIST, "tenants"),
+        *_required(_U64_LIST, "minutes"),
+        *_required(_LIST, "signals sources reasons"),
+        *_required(_U64_LIST, "received stored rejected sampled_out late duplicated"),
     ]
 )
 
@@ -238,7 +241,7 @@ PARTITION_TIME: dict[str, str] = {
     "metric_points": "bucket",
     "runs": "started_at",
     "steps": "run_started_at",
-    "ledger": "minute",
+    "ledger": "first_received",
     "scores": "bucket",
     "messages": "bucket",
 }

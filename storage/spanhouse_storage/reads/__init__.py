@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spanhouse_storage.reads.audit import AUDIT_COLUMNS, AuditFilter, audit_events
 from spanhouse_storage.reads.filters import LONE_CALL, RunFilter, Texts, where
+from spanhouse_storage.reads.ledger import LEDGER_COUNTS, LedgerFilter, ledger_minutes, ledger_totals
 from spanhouse_storage.reads.pages import CursorError, Page
 from spanhouse_storage.reads.runs import (
     NEWEST_FIRST,
@@ -35,6 +36,7 @@ from spanhouse_storage.reads.spans import (
 __all__ = [
     "AUDIT_COLUMNS",
     "CONTENT_COLUMNS",
+    "LEDGER_COUNTS",
     "LONE_CALL",
     "MATCHED_COLUMNS",
     "NEWEST_FIRST",
@@ -45,6 +47,7 @@ __all__ = [
     "STEP_COLUMNS",
     "AuditFilter",
     "CursorError",
+    "LedgerFilter",
     "Page",
     "RunFilter",
     "Texts",
@@ -52,6 +55,8 @@ __all__ = [
     "bucket_bounds",
     "facets",
     "find_traces",
+    "ledger_minutes",
+    "ledger_totals",
     "list_runs",
     "run_by_id",
     "runs_by_request",

@@ -1,26 +1,28 @@
--- What became of every record received: counts by receive minute, written once for each batch. `token` names the batch,
--- and a batch that is stored again after a crash replaces its rows: reads take each token's newest version alone.
--- In every row received = stored + rejected + sampled_out + duplicated; late is part of stored.
+-- What became of every record received, one row for each batch stored: its lines, as arrays of one length. A batch stored
+-- again after a crash replaces its row whole, however it fared this time. In every line received = stored + rejected +
+-- sampled_out + duplicated, and late is part of stored. `minutes` counts minutes of receipt since 1970.
 CREATE TABLE IF NOT EXISTS ledger
 (
-    tenant       LowCardinality(String) CODEC(ZSTD(1)),
-    minute       DateTime('UTC') CODEC(Delta, ZSTD(1)),
-    signal       LowCardinality(String) CODEC(ZSTD(1)),
-    source       LowCardinality(String) CODEC(ZSTD(1)),
-    reason       LowCardinality(String) CODEC(ZSTD(1)),
-    token        String CODEC(ZSTD(1)),
-    version      UInt64 CODEC(Delta, ZSTD(1)),
-    received     UInt64 CODEC(T64, ZSTD(1)),
-    stored       UInt64 CODEC(T64, ZSTD(1)),
-    rejected     UInt64 CODEC(T64, ZSTD(1)),
-    sampled_out  UInt64 CODEC(T64, ZSTD(1)),
-    late         UInt64 CODEC(T64, ZSTD(1)),
-    duplicated   UInt64 CODEC(T64, ZSTD(1))
+    first_received  DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    last_received   DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    token           String CODEC(ZSTD(1)),
+    version         UInt64 CODEC(Delta, ZSTD(1)),
+    tenants         Array(LowCardinality(String)) CODEC(ZSTD(1)),
+    minutes         Array(UInt64) CODEC(ZSTD(1)),
+    signals         Array(LowCardinality(String)) CODEC(ZSTD(1)),
+    sources         Array(LowCardinality(String)) CODEC(ZSTD(1)),
+    reasons         Array(LowCardinality(String)) CODEC(ZSTD(1)),
+    received        Array(UInt64) CODEC(ZSTD(1)),
+    stored          Array(UInt64) CODEC(ZSTD(1)),
+    rejected        Array(UInt64) CODEC(ZSTD(1)),
+    sampled_out     Array(UInt64) CODEC(ZSTD(1)),
+    late            Array(UInt64) CODEC(ZSTD(1)),
+    duplicated      Array(UInt64) CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
-PARTITION BY toMonday(minute)
-ORDER BY (tenant, minute, signal, source, reason, token)
-TTL minute + INTERVAL 400 DAY
+PARTITION BY toMonday(first_received)
+ORDER BY (first_received, token)
+TTL toDateTime(first_received) + INTERVAL 400 DAY
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000,
     fsync_after_insert = 1, fsync_part_directory = 1;
 
