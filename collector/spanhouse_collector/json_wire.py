@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -18,6 +19,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from spanhouse_collector import wire
+from spanhouse_collector.json_depth import shallow
 from spanhouse_collector.records import Signal
 
 _IDS: Final = frozenset({"trace_id", "span_id", "parent_span_id"})
@@ -39,6 +41,11 @@ _INT_RANGES: Final = {
     FieldDescriptor.TYPE_UINT64: (0, (1 << 64) - 1),
     FieldDescriptor.TYPE_SFIXED64: (-(1 << 63), (1 << 63) - 1),
 }
+_DEEPEST: Final = 400
+"""Levels of JSON that are read: more than `wire.MAX_DEPTH` values inside one another need."""
+_SALVAGED: Final = 8 << 20
+"""Characters of a body nested too deeply that is read all the same."""
+
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _INT64: Final = (-(1 << 63), (1 << 63) - 1)
 
@@ -54,9 +61,10 @@ def parse(signal: Signal, body: bytes) -> Any:  # noqa: ANN401 - a wire message
         JsonError: it is no JSON, or not of OTLP's shape.
     """
     request = wire.REQUESTS[signal]()
+    # Bytes that are no UTF-8 spoil one string, not the request.
+    text = body.decode("utf-8", "replace")
     try:
-        # Bytes that are no UTF-8 spoil one string, not the request.
-        _fill(request, json.loads(body.decode("utf-8", "replace")), "")
+        _fill(request, _loads(text), "")
     except RecursionError:
         msg = "the JSON is nested too deeply"
         raise JsonError(msg) from None
@@ -66,6 +74,17 @@ def parse(signal: Signal, body: bytes) -> Any:  # noqa: ANN401 - a wire message
         msg = f"the body is no JSON: {error}"
         raise JsonError(msg) from error
     return request
+
+
+def _loads(text: str) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(text)
+    except RecursionError:
+        if len(text) <= _SALVAGED:
+            # One value nested too deeply must not cost its neighbours.
+            with suppress(ValueError):
+                return json.loads(shallow(text, _DEEPEST))
+        raise
 
 
 def _fill(message: Any, source: Any, path: str) -> None:  # noqa: ANN401

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.support.export_requests import logs, traces
 
 from spanhouse_collector import json_wire, wire
+from spanhouse_collector.json_depth import shallow
 
 
 def hexed(node: Any) -> Any:
@@ -165,6 +166,32 @@ json_values = st.recursive(
         )
     ),
 )
+
+
+def test_a_value_of_json_too_deep_to_be_read_costs_only_itself() -> None:
+    deep = '{"arrayValue":{"values":[' * 10_000 + "]}}" * 10_000
+    said = {"key": '[}\\"', "value": {"stringValue": "{["}}
+    body = span(attributes=[{"key": "k", "value": "DEEP"}, said]).replace(b'"DEEP"', deep.encode())
+    read = read_span(body)
+    value = wire.key_value(read.attributes[0])[1]
+    for _ in range(wire.MAX_DEPTH):
+        assert isinstance(value, list)
+        (value,) = value
+    assert value == wire.TOO_DEEP
+    assert wire.key_value(read.attributes[1]) == ('[}\\"', "{[")
+
+
+@given(
+    st.recursive(st.none() | st.text('[]{}"\\a'), lambda inner: st.lists(inner, max_size=3), max_leaves=20),
+    st.integers(1, 6),
+)
+def test_made_shallow_json_is_the_same_down_to_the_depth(value: Any, depth: int) -> None:
+    def cut(node: Any, level: int) -> Any:
+        if not isinstance(node, list):
+            return node
+        return [] if level == depth else [cut(item, level + 1) for item in node]
+
+    assert json.loads(shallow(json.dumps(value), depth)) == cut(value, 0)
 
 
 @given(json_values)
