@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from spanhouse_alerts.metric_samples import run_filter
+from spanhouse_alerts.metric_samples import FILTERS, run_filter
 from spanhouse_alerts.rules import BudgetRule, RatioRule
 from spanhouse_analysis.metrics import find
 from spanhouse_analysis.metrics.spend import largest_runs
@@ -45,6 +45,9 @@ class StoredEvidence:
         They ended in the window; of a budget they spent in it, and may still go on.
         """
         group = {name: labels[name] for name in rule.dimensions}
+        if any(name not in FILTERS or not value for name, value in group.items()):
+            # Runs of this group cannot be told from others, and those of others would mislead.
+            return []
         if find(rule.metric).spend:
             within = run_filter({**rule.filters, **group}, since, until)
             return largest_runs(self._store, within, find(rule.metric), RUNS_SHOWN)

@@ -105,7 +105,10 @@ class DirtyTraces:
                 floor=touched.floor,
                 again=touched.again,
             )
-            self._traces[trace].since = min(self._traces[trace].since, touched.since)
+            # The trace may have been touched anew during the pass; what the pass was to compute is still not computed.
+            again = self._traces[trace]
+            again.since = min(again.since, touched.since)
+            again.floor = _either(min, again.floor, touched.floor)
 
     def floors(self) -> list[datetime | None]:
         """Return up to which receive time all was computed when each of the traces was touched."""

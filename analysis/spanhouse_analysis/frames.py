@@ -65,8 +65,10 @@ def prepare(spans: pl.DataFrame) -> pl.DataFrame:
         columns.append(pl.lit(value=False).alias(HAS_OUTPUT))
     return (
         spans.select(columns)
-        .sort("tenant", "trace_id", "start", "span_id", "version")
+        # A span's start may differ between two records of it, so the newest is chosen before they are ordered by it.
+        .sort("version", maintain_order=True)
         .unique(subset=IDENTITY, keep="last", maintain_order=True)
+        .sort("tenant", "trace_id", "start", "span_id")
     )
 
 

@@ -90,10 +90,8 @@ def _heads(rows: pl.DataFrame, parent: Rows, lone: Flags) -> pl.DataFrame:
     own = np.arange(parent.size)
     heads = rows.select("run", "start", "span_id", "span_class", "parent_span_id", "run_hint", "flags").with_columns(
         row=pl.Series(own),
-        # Only the span our SDK makes for a run says these; a sub-agent whose parent was lost does not.
-        says_run=rows.select(
-            ~pl.col("is_final") | pl.col("spans_expected").is_not_null() | (pl.col("stop_reason") != "")
-        ).to_series(),
+        # Only the span our SDK makes for a run is one of these; a sub-agent has a stop reason too, but neither of them.
+        says_run=rows.select(~pl.col("is_final") | pl.col("spans_expected").is_not_null()).to_series(),
         lone=pl.Series(lone[rows["run"].to_numpy()], dtype=pl.Boolean),
         agentic=rows["span_class"].is_in(AGENTIC),
         parentless=rows["parent_span_id"] == "",

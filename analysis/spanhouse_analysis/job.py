@@ -110,6 +110,9 @@ class FactsJob:
         stored = get_watermark(self._state, WATERMARK)
         since = datetime.fromisoformat(stored) if stored else datetime.fromtimestamp(0, UTC)
         self._progress = self._watermark = since
+        # A clock that was set back must not make new facts older than those that are there.
+        newest = self._store.query(sql.load("spanhouse_analysis", "newest_version"))
+        self._version = max(self._version, int(newest["version"][0].as_py()))
         found = traces_received_since(self._store, since)
         now = self._clock()
         with self._lock:

@@ -116,6 +116,16 @@ def test_evidence_is_the_most_telling_runs_of_the_group(store: Store) -> None:
     assert found == ["nine", "five", "two"]
 
 
+def test_runs_of_other_groups_are_no_evidence(store: Store) -> None:
+    """Where the agent is unknown, or runs cannot be chosen by the dimension, no run is named rather than a wrong one."""
+    put(store, ended("other", HOUR / 4, agent="desk", tool_errors=9))
+    rule = load(DEFAULT_RULES).rule("tool-errors")
+    assert isinstance(rule, RatioRule)
+    for name, value in (("agent", ""), ("service_name", "web")):
+        by = rule.model_copy(update={"by": (name,)})
+        assert StoredEvidence(store).runs(by, {name: value}, NOON - HOUR, NOON) == []
+
+
 def test_every_kind_of_default_rule_has_evidence(store: Store) -> None:
     """Each default rule finds the run that broke it and not the one that is fine."""
     bad = {"completed": False, "tool_errors": 1, "loops": 1, "policy_denials": 1}

@@ -44,6 +44,21 @@ def test_the_longer_passes_take_the_longer_running_runs_wait(
     assert dirty.running_seconds() == pytest.approx(expected)
 
 
+def test_a_trace_whose_pass_failed_keeps_all_that_is_not_computed() -> None:
+    """Touched anew while its pass went on, it still counts from what that pass was to compute."""
+    dirty = DirtyTraces()
+    earlier, later = NOON - timedelta(minutes=5), NOON - timedelta(minutes=1)
+
+    def touch(floor: datetime) -> None:
+        dirty.touch(("t", "0"), NOON, first_start=NOON, last_start=NOON, rooted=True, floor=floor)
+
+    touch(earlier)
+    taken = dirty.due(NOON + timedelta(seconds=2), 10)
+    touch(later)
+    dirty.put_back(taken.items())
+    assert dirty.floors() == [earlier]
+
+
 def test_finished_traces_do_not_wait_for_running_ones() -> None:
     dirty = touched(*[1.0] * 100)
     dirty.took(100, 100)

@@ -33,6 +33,24 @@ def test_a_run_without_an_end_is_abandoned_after_the_lease_and_not_before() -> N
     assert (run["ended_at"], run["run_seconds"]) == (last, 11.0)
 
 
+def test_a_sub_agent_that_ended_does_not_end_the_run_it_works_for() -> None:
+    """Its parent, the tool call it is behind, comes only when that ends; by its clock it even began before the run."""
+    own = {"run_hint": "r", "stop_reason": "finish"}
+    sub_agent = span("s", "agent", "tool", at=-1, **own)
+    [run] = compute(span("a", "agent", "http", seconds=0, is_final=False, run_hint="r"), sub_agent)
+    assert (run["status"], run["root_span_id"]) == ("running", "a")
+    ended = span("a", "agent", "http", seconds=9, run_hint="r", stop_reason="max_steps", spans_expected=3)
+    [run] = compute(ended, sub_agent)
+    assert (run["status"], run["stop_reason"]) == ("ended", "max_steps")
+
+
+def test_of_two_records_of_a_span_the_newest_counts_whatever_its_start() -> None:
+    older = span("a", "agent", at=5, version=1, stop_reason="max_steps")
+    newer = span("a", "agent", at=0, version=2, stop_reason="finish")
+    for order in ((older, newer), (newer, older)):
+        assert [run["stop_reason"] for run in compute(*order)] == ["finish"]
+
+
 def test_an_agent_whose_parent_lives_elsewhere_still_ends() -> None:
     [run] = compute(span("a", "agent", "remote"))
     assert (run["status"], run["root_span_id"]) == ("ended", "a")

@@ -213,6 +213,21 @@ def test_what_was_stored_but_not_computed_is_found_after_a_crash(store: Store, s
     assert [run["trace_id"] for run in published(store)] == ["t1", "t2"]
 
 
+def test_a_clock_that_was_set_back_does_not_hide_what_is_new(store: Store, state: Engine, clock: Clock) -> None:
+    put(store, None, *trace())
+    job = FactsJob(store, state, clock=clock)
+    job.recover()
+    clock.forward(2)
+    job.tick()
+    clock.forward(-60)
+    job = FactsJob(store, state, clock=clock)
+    job.recover()
+    put(store, job, span("n", "llm", "a", at=3, input_tokens=5, output_tokens=0))
+    clock.forward(2)
+    job.tick()
+    assert published(store)[0]["model_calls"] == 2
+
+
 def test_computing_again_gives_the_same_rows(store: Store, state: Engine, clock: Clock) -> None:
     def facts() -> list[dict[str, Any]]:
         return [{k: v for k, v in run.items() if k not in {"version", "computed_at"}} for run in published(store)]
