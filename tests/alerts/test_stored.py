@@ -117,7 +117,7 @@ def test_evidence_is_the_most_telling_runs_of_the_group(store: Store) -> None:
 
 
 def test_runs_of_other_groups_are_no_evidence(store: Store) -> None:
-    """Where the agent is unknown, or runs cannot be chosen by the dimension, no run is named rather than a wrong one."""
+    """Where the agent is unknown, or runs cannot be chosen by the dimension, none is named rather than a wrong one."""
     put(store, ended("other", HOUR / 4, agent="desk", tool_errors=9))
     rule = load(DEFAULT_RULES).rule("tool-errors")
     assert isinstance(rule, RatioRule)
