@@ -91,3 +91,5 @@ def list_(url: str, *, as_json: bool) -> None:
             for f in answer["flags"]
         ],
     )
+    if not answer["flags"]:
+        click.echo("No flag is in force.")

@@ -1,0 +1,66 @@
+"""Starting the server: what cannot be served is said in one sentence, before anything is opened."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.process import free_port, run_cli
+
+HIDE = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {hidden!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name.partition(".")[0])
+sys.meta_path.insert(0, Hidden())
+sys.argv = ["spanhouse", *{arguments!r}]
+from spanhouse_server.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("hidden", "arguments"),
+    [("click", ["runs"]), ("uvicorn", ["--help"]), ("fastapi", ["up"]), ("sqlalchemy", ["--version"])],
+)
+def test_without_the_server_parts_the_command_says_how_to_get_them(
+    tmp_path: Path, hidden: str, arguments: list[str]
+) -> None:
+    """One sentence and exit code 2, whichever part is missing and whenever it is missed."""
+    if arguments == ["up"]:
+        arguments += ["--data", str(tmp_path), "--http", f"127.0.0.1:{free_port()}", "--grpc", ""]
+    script = HIDE.format(hidden={hidden}, arguments=arguments)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.strip().splitlines() == [
+        f"spanhouse needs the server parts ({hidden} is missing): pip install 'spanhouse[server]'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "code", "said"),
+    [
+        (["--http", "0.0.0.0:0"], {}, 2, "--allow-remote"),
+        (["--http", "[::]:0"], {}, 2, "--allow-remote"),
+        (["--http", "10.1.2.3:4318"], {}, 2, "no keys are set"),
+        (["--http", "4318"], {}, 2, "host:port"),
+        ([], {"SPANHOUSE_MAX_BODY": "lots"}, 2, "SPANHOUSE_MAX_BODY"),
+        (["--log-level", "loud"], {}, 2, "debug, info, warning, error"),
+        (["--rules", "/no/such/rules.yaml"], {}, 2, "/no/such/rules.yaml"),
+        (["--data", "/dev/null/x"], {}, 2, "--data"),
+        (["--http", "no.such.host.invalid:4318", "--allow-remote", "true"], {}, 1, "--http"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value) if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_served_is_said_in_one_sentence(
+    tmp_path: Path, flags: list[str], environ: dict[str, str], code: int, said: str
+) -> None:
+    """Exit code 2 for a setting, 1 for what the machine refuses; never a traceback."""
+    defaults = ["--http", f"127.0.0.1:{free_port()}", "--data", str(tmp_path), "--grpc", "", "--ui", "false"]
+    ended = run_cli("up", *defaults, *flags, **environ)
+    assert ended.returncode == code, ended.stderr
+    assert said in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
