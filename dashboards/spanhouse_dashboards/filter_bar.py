@@ -18,6 +18,7 @@ SORTS = {
     "-tool_errors": "Most tool errors",
     "-retries": "Most retries",
     "-loops": "Most loops",
+    "-policy_denials": "Most denials",
     "-steps": "Most steps",
 }
 LABELS = {
@@ -38,12 +39,14 @@ LABELS = {
     "request_id": "Request id",
     "tool": "Tool called",
     "escalated": "Escalated",
+    "completed": "Completed",
 }
 FIXED_OPTIONS = {
     "status": ["running", "ended"],
     "outcome": ["success", "failure", "unknown"],
     "type": ["agent", "workflow", "call"],
     "escalated": ["true", "false"],
+    "completed": ["true", "false"],
 }
 FREE_TEXT = frozenset({"session_id", "user_id", "request_id", "agent_version", "task"})
 

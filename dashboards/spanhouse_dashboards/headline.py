@@ -29,8 +29,8 @@ CARDS = (
         "Completed",
         "Ended runs that did what they were for: outcome success where one is known, else stop reason finish "
         "without a hand-over.",
-        (("status", "ended"),),
-        "Ended runs",
+        (("status", "ended"), ("completed", "false")),
+        "Runs that did not",
     ),
     Card(
         "autonomous_completion_rate",
@@ -72,8 +72,8 @@ CARDS = (
         "policy_deny_rate",
         "Denied by policy",
         "Tool calls a policy refused, of all requested tool calls.",
-        (("stop_reason", "policy_deny"),),
-        "Runs it stopped",
+        (("sort", "-policy_denials"),),
+        "Runs by denials",
     ),
     Card(
         "runs_active", "Running now", "Runs that have started and not ended.", (("status", "running"),), "Running runs"

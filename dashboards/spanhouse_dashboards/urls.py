@@ -22,6 +22,7 @@ RUN_FILTERS = (
     "request_id",
     "tool",
     "escalated",
+    "completed",
     "text",
     "since",
     "until",
