@@ -23,6 +23,7 @@ from spanhouse_storage.reads import (
     runs_by_trace,
     spans_of_traces,
     steps_of_run,
+    with_audit_counts,
 )
 
 _IDENTITY: Final = (*frames.IDENTITY, "parent_span_id", "span_class", "run_hint", "start", "flags", "response_id")
@@ -62,7 +63,8 @@ def runs_of_traces(
     if not traces:
         return []
     found = facts_of_traces(store, traces, now, lease_seconds=lease_seconds, since=since)
-    return rows.runs(frames.to_table(found.runs.sort("started_at", "run_id"), "runs"))
+    table = frames.to_table(found.runs.sort("started_at", "run_id"), "runs")
+    return rows.runs(with_audit_counts(store, table))
 
 
 def span_ids(store: Store, tenant: str, trace_id: str, run_id: str) -> list[str]:

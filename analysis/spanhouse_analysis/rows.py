@@ -25,8 +25,8 @@ _RUN: Final = _names(
     "run_seconds model_seconds tool_seconds state type task task_type variant resumes steps model_calls",
     "model_errors tool_calls tool_errors tool_requests policy_denials loops cycle_length retries retry_storm",
     "escalated input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens cost_usd",
-    "cost_source unpriced_models budget spans_stored spans_expected convention name error_type error_message",
-    "input_preview output_preview root_span_id",
+    "cost_source unpriced_models budget spans_stored spans_expected audit_stored audit_expected convention name",
+    "error_type error_message input_preview output_preview root_span_id",
 )
 _SPAN: Final = _names(
     "trace_id span_id parent_span_id name span_class status status_message error_type start end tool_name",
@@ -51,9 +51,7 @@ _POINT: Final = _names(
 
 # What is read just within the interpreter's limit could not be written again.
 _DEEPEST: Final = 500
-_SCORE: Final = _names(
-    "tenant score_id time name value label explanation trace_id span_id run_id response_id source"
-)
+_SCORE: Final = _names("tenant score_id time name value label explanation trace_id span_id run_id response_id source")
 
 
 def runs(table: pa.Table) -> list[Json]:
@@ -99,12 +97,21 @@ def metric_points(table: pa.Table) -> list[Json]:
 
 def _run(row: Mapping[str, Any]) -> Json:
     budget = _parsed(row.get("budget"))
-    expected = row.get("spans_expected")
     return {
         **{name: _known(row.get(name)) for name in _RUN},
         "budget": budget if isinstance(budget, dict) else None,
-        "complete": None if expected is None else row["spans_stored"] >= expected,
+        "complete": _complete(row),
     }
+
+
+def _complete(row: Mapping[str, Any]) -> bool | None:
+    """Return whether all that the SDK made is stored; None where it did not say how much that is."""
+    known = [
+        (row.get(f"{kind}_stored") or 0) >= row[f"{kind}_expected"]
+        for kind in ("spans", "audit")
+        if row.get(f"{kind}_expected") is not None
+    ]
+    return all(known) if known else None
 
 
 def _span(row: Mapping[str, Any], *, content: bool) -> Json:

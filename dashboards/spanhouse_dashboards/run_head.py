@@ -117,8 +117,12 @@ def completeness(run: Json) -> tuple[str, str]:
     stored, expected = run["spans_stored"], run["spans_expected"]
     if expected is None:
         return "unknown", f"{text.count(stored)} spans stored; the agent did not say how many there should be."
+    events, of = run.get("audit_stored"), run.get("audit_expected")
     if run["complete"]:
-        return "complete", f"All {text.count(expected)} spans the agent counted are stored."
+        said = "spans" if of is None else f"spans and {text.count(of)} audit events"
+        return "complete", f"All {text.count(expected)} {said} the agent counted are stored."
+    if stored >= expected:
+        return f"{text.count(events)} of {text.count(of)}", "Audit events stored of those the agent wrote."
     return (
         f"{text.count(stored)} of {text.count(expected)}",
         "Spans stored of those the agent counted: some are missing.",

@@ -22,8 +22,8 @@ RUN_FIELDS = (
     "resumes steps model_calls model_errors tool_calls tool_errors tool_requests policy_denials loops "
     "cycle_length retries retry_storm escalated input_tokens output_tokens cache_read_tokens "
     "cache_write_tokens reasoning_tokens cost_usd cost_source unpriced_models budget spans_stored "
-    "spans_expected complete convention name error_type error_message input_preview output_preview "
-    "root_span_id "
+    "spans_expected audit_stored audit_expected complete convention name error_type error_message input_preview "
+    "output_preview root_span_id "
 )
 SPAN_FIELDS = (
     "trace_id span_id parent_span_id name span_class status status_message error_type start end ms tool_name "
@@ -60,6 +60,26 @@ def test_a_run_is_complete_when_all_spans_it_made_are_stored(
     stored: int, expected: int | None, *, complete: bool | None
 ) -> None:
     assert one_run(spans_stored=stored, spans_expected=expected)["complete"] is complete
+
+
+@pytest.mark.parametrize(
+    ("spans", "stored", "expected", "complete"),
+    [
+        ((3, 3), 5, 5, True),
+        ((3, 3), 4, 5, False),
+        ((2, 3), 5, 5, False),
+        ((3, None), 5, 5, True),
+        ((3, 3), 0, None, True),
+    ],
+)
+def test_a_complete_run_has_all_its_audit_events_too(
+    spans: tuple[int, int | None], stored: int, expected: int | None, *, complete: bool
+) -> None:
+    """What the SDK did not say it made cannot be missing."""
+    row = table("runs", run(spans_stored=spans[0], spans_expected=spans[1], audit_expected=expected))
+    [found] = rows.runs(row.append_column("audit_stored", [[stored]]))
+    assert found["complete"] is complete
+    assert (found["audit_stored"], found["audit_expected"]) == (stored, expected)
 
 
 def test_a_span_has_every_field_and_its_content_only_when_asked_for() -> None:

@@ -14,6 +14,7 @@ from spanhouse_server.cli import base
 @base.filter_options
 @click.option("--escalated/--not-escalated", default=None, help="Only runs that were (not) handed to a person.")
 @click.option("--completed/--not-completed", default=None, help="Only runs that did (not) do what they were for.")
+@click.option("--complete/--incomplete", default=None, help="Only runs whose record is (not) known to be complete.")
 @click.option("--text", help="A word of what was asked or answered.")
 @click.option("--sort", default=None, help="A run field; a leading - for largest first.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Runs a page.")
@@ -27,7 +28,7 @@ def runs(url: str, limit: int, cursor: str | None, *, as_json: bool, **filters: 
     Example:  spanhouse runs --stop-reason max_usd --since 24h
     """
     query = base.given({name: value for name, value in filters.items() if value is not False})
-    query |= {name: False for name in ("escalated", "completed") if filters[name] is False}
+    query |= {name: False for name in ("escalated", "completed", "complete") if filters[name] is False}
     page = base.call(lambda: base.client(url).runs(limit=limit, cursor=cursor, **query))
     if as_json:
         base.print_json(page)
@@ -134,10 +135,14 @@ def head(run: dict[str, Any]) -> None:
         ["work", work],
         ["used", f"{show(total_tokens(run))} tokens, {show(run['cost_usd'])} usd ({show(run['cost_source'])})"],
         ["who", f"tenant {show(run['tenant'])}, user {show(run['user_id'])}, session {show(run['session_id'])}"],
-        ["record", f"{run['spans_stored']} of {show(run['spans_expected'])} spans"],
+        ["record", f"{_held(run, 'spans')} spans, {_held(run, 'audit')} audit events"],
     ]
     base.table(["run", run["run_id"]], facts)
     click.echo()
+
+
+def _held(run: dict[str, Any], kind: str) -> str:
+    return f"{run[f'{kind}_stored']} of {base.show(run[f'{kind}_expected'])}"
 
 
 def total_tokens(row: dict[str, Any]) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from spanhouse_storage.reads.audit import AUDIT_COLUMNS, AuditFilter, audit_events
 from spanhouse_storage.reads.filters import LONE_CALL, RunFilter, Texts, where
 from spanhouse_storage.reads.ledger import LEDGER_COUNTS, LedgerFilter, ledger_minutes, ledger_totals
+from spanhouse_storage.reads.messages import messages_of_traces
+from spanhouse_storage.reads.metric_points import POINT_COLUMNS, PointFilter, metric_points
 from spanhouse_storage.reads.pages import CursorError, Page
 from spanhouse_storage.reads.runs import (
     NEWEST_FIRST,
@@ -19,7 +21,9 @@ from spanhouse_storage.reads.runs import (
     runs_by_trace,
     steps_of_run,
     steps_of_runs,
+    with_audit_counts,
 )
+from spanhouse_storage.reads.scores import SCORE_COLUMNS, ScoredRun, ScoreFilter, list_scores
 from spanhouse_storage.reads.spans import (
     CONTENT_COLUMNS,
     MATCHED_COLUMNS,
@@ -41,7 +45,9 @@ __all__ = [
     "MATCHED_COLUMNS",
     "NEWEST_FIRST",
     "PAYLOAD_COLUMNS",
+    "POINT_COLUMNS",
     "RUN_COLUMNS",
+    "SCORE_COLUMNS",
     "SLIM_COLUMNS",
     "SORT_KEYS",
     "STEP_COLUMNS",
@@ -49,7 +55,10 @@ __all__ = [
     "CursorError",
     "LedgerFilter",
     "Page",
+    "PointFilter",
     "RunFilter",
+    "ScoreFilter",
+    "ScoredRun",
     "Texts",
     "audit_events",
     "bucket_bounds",
@@ -58,6 +67,9 @@ __all__ = [
     "ledger_minutes",
     "ledger_totals",
     "list_runs",
+    "list_scores",
+    "messages_of_traces",
+    "metric_points",
     "run_by_id",
     "runs_by_request",
     "runs_by_session",
@@ -69,4 +81,5 @@ __all__ = [
     "steps_of_runs",
     "traces_received_since",
     "where",
+    "with_audit_counts",
 ]

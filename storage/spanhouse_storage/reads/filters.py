@@ -40,7 +40,8 @@ class RunFilter:
 
     `stop_reason` takes codes (`policy_deny`) and whole reasons (`policy_deny:send_email`). `model` and `tool` mean
     any model or tool the run used. `text` is looked for, whatever its case, in the task, name, input and output
-    previews and error. `since` is inclusive, `until` exclusive.
+    previews and error. `complete` means that all spans and audit events the SDK made are stored; a run of which that is
+    not known is in neither list. `since` is inclusive, `until` exclusive.
     """
 
     tenant: Texts = ""
@@ -61,6 +62,7 @@ class RunFilter:
     tool: Texts = ""
     escalated: bool | None = None
     completed: bool | None = None
+    complete: bool | None = None
     text: str = ""
     since: datetime | None = None
     until: datetime | None = None
@@ -98,6 +100,12 @@ def where(
         conditions.add(f"{prefix}escalated = {int(wanted.escalated)}")
     if wanted.completed is not None:
         conditions.add(f"{prefix}completed = {int(wanted.completed)}")
+    if wanted.complete is not None:
+        bound = _time_bound(time, conditions, wanted)
+        missing = sql.compose("spanhouse_storage", "runs_incomplete", bound=bound)
+        known = f"(isNotNull({prefix}spans_expected) OR isNotNull({prefix}audit_expected))"
+        whether = "NOT IN" if wanted.complete else "IN"
+        conditions.add(f"{known} AND ({prefix}tenant, {prefix}run_id) {whether} ({missing})")
     if wanted.text:
         placeholder = conditions.parameter("text", "String", wanted.text)
         conditions.add(
