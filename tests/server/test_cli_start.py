@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.process import free_port, run_cli
+from click.testing import CliRunner
+from tests.support.process import free_port
+
+from spanhouse_server.cli.commands import cli
 
 HIDE = """
 import sys
@@ -45,13 +48,13 @@ def test_without_the_server_parts_the_command_says_how_to_get_them(
     [
         (["--http", "0.0.0.0:0"], {}, 2, "--allow-remote"),
         (["--http", "[::]:0"], {}, 2, "--allow-remote"),
-        (["--http", "10.1.2.3:4318"], {}, 2, "no keys are set"),
+        (["--http", "10.1.2.3:4318"], {}, 2, "10.1.2.3"),
         (["--http", "4318"], {}, 2, "host:port"),
         ([], {"SPANHOUSE_MAX_BODY": "lots"}, 2, "SPANHOUSE_MAX_BODY"),
         (["--log-level", "loud"], {}, 2, "debug, info, warning, error"),
         (["--rules", "/no/such/rules.yaml"], {}, 2, "/no/such/rules.yaml"),
         (["--data", "/dev/null/x"], {}, 2, "--data"),
-        (["--http", "no.such.host.invalid:4318", "--allow-remote", "true"], {}, 1, "--http"),
+        (["--http", "256.0.0.1:4318", "--allow-remote", "true"], {}, 1, "--http"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value) if isinstance(value, dict) else "",
 )
@@ -60,7 +63,23 @@ def test_what_cannot_be_served_is_said_in_one_sentence(
 ) -> None:
     """Exit code 2 for a setting, 1 for what the machine refuses; never a traceback."""
     defaults = ["--http", f"127.0.0.1:{free_port()}", "--data", str(tmp_path), "--grpc", "", "--ui", "false"]
-    ended = run_cli("up", *defaults, *flags, **environ)
-    assert ended.returncode == code, ended.stderr
+    ended = CliRunner().invoke(cli, ["up", *defaults, *flags], env=environ)
+    assert ended.exit_code == code, (ended.output, ended.exception)
     assert said in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+
+
+def test_a_settings_file_that_cannot_be_used_is_said_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is no file, no TOML, misspelt, or has a list where one value belongs."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "spanhouse.toml"
+    for content, said in (("= 1", "TOML"), ("htpp = 1", "htpp"), ('data = ["a"]', "list")):
+        file.write_text(content, encoding="utf-8")
+        ended = CliRunner().invoke(cli, ["up"])
+        assert (ended.exit_code, len(ended.stderr.strip().splitlines())) == (2, 1)
+        assert said in ended.stderr
+    file.unlink()
+    file.mkdir()
+    assert "cannot be read" in CliRunner().invoke(cli, ["up"]).stderr
