@@ -103,9 +103,10 @@ def _probe(server: Server, load: Load, rate: float, seconds: float, senders: int
     lag = float(server.lag()["pending_seconds"])
     drained = server.drain()
     held = not result.failed and result.rate >= HELD * rate and lag <= LAG_SECONDS and drained <= 2 * LAG_SECONDS
+    verdict = "holds" if held else "does not hold"
     print(
-        f"  {rate:,.0f}/s for {seconds:.0f} s {'holds' if held else 'does not hold'}: "
-        f"acknowledged {result.rate:,.0f}/s, stored {stored:,.0f}/s, oldest unstored {lag:.1f} s, drained in {drained:.1f} s, {_latency(result)}, "
+        f"  {rate:,.0f}/s for {seconds:.0f} s {verdict}: acknowledged {result.rate:,.0f}/s, "
+        f"stored {stored:,.0f}/s,\n    oldest unstored {lag:.1f} s, drained in {drained:.1f} s, {_latency(result)}, "
         f"{readers.summary()}, memory {memory.peak}",
         flush=True,
     )

@@ -1,7 +1,7 @@
 """A load generator for OTLP over HTTP: kept connections in one or several processes, at full speed or at a pace.
 
 Every connection plays the same tape of bodies again and again, each time with new trace ids. A pass once begun is
-finished, so that every run has its root.
+finished while the server takes it, so that every run has its root.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from http import HTTPStatus
 
 from benchmarks.bodies import Body, bodies
 from benchmarks.connection import Connection
+
+RETRYABLE = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True)
@@ -163,9 +165,11 @@ def _play(
                     time.sleep(max(0.0, due - time.perf_counter()))
                 started = time.perf_counter() if due is None else due
                 try:
-                    _post(connection, data, body.spans, result)
+                    taken = _post(connection, data, body.spans, result, until)
                 except ConnectionError:
                     result.cut += 1
+                    return result
+                if not taken:
                     return result
                 result.latencies.append(time.perf_counter() - started)
                 if due is not None and pace:
@@ -173,12 +177,16 @@ def _play(
     return result
 
 
-def _post(connection: Connection, data: bytearray, spans: int, result: Result) -> None:
-    """Send until it is taken, as exporters do."""
+def _post(connection: Connection, data: bytearray, spans: int, result: Result, until: float) -> bool:
+    """Send as exporters do: again where the server says so. False where the time is over before it was taken."""
     while True:
         status, wait = connection.post(data)
         if status == HTTPStatus.OK:
             result.acknowledged += spans
-            return
+            return True
         result.failed += spans
+        if status not in RETRYABLE:
+            return True
+        if time.perf_counter() + wait >= until:
+            return False
         time.sleep(wait or 0.1)

@@ -38,7 +38,7 @@ class ClickHouseHttp:
         queries: text of every request that was run.
     """
 
-    def __init__(self, path: Path, *, password: str = "secret") -> None:
+    def __init__(self, path: Path, *, password: str = "secret", port: int = 0) -> None:
         self.path = path
         self.password = password
         self.authorization = "Basic " + base64.b64encode(f"default:{password}".encode()).decode()
@@ -46,7 +46,7 @@ class ClickHouseHttp:
         self.queries: list[str] = []
         # One handle stays open, as the engine ends with its last one.
         self._engine = chdb.connect(str(path))
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"owner": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     def __enter__(self) -> Self:
