@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -12,36 +12,60 @@ PREVIEW_LENGTH: Final = 500
 _TEXT_KEYS: Final = ("content", "text", "parts", "message", "output", "result", "input", "query", "question", "task")
 
 
-def asked(text: str) -> str:
-    """Return what a person asked, from a span's input: the last thing a user said, else the text itself."""
-    return _shorten(_said(text, ("user", "human")))
+def asked(*texts: str) -> str:
+    """Return what a person asked, from inputs of spans, the likeliest first: the last thing a user said in one.
+
+    Where none is a conversation, the first text stands for itself.
+    """
+    return _shorten(_said(texts, ("user", "human")))
 
 
-def answered(text: str) -> str:
-    """Return what an agent answered, from a span's output: the last thing it said, else the text itself."""
-    return _shorten(_said(text, ("assistant", "model", "ai")))
+def answered(*texts: str) -> str:
+    """Return what an agent answered, from outputs of spans, the likeliest first: the last thing it said in one.
+
+    Where none is a conversation, the first text stands for itself.
+    """
+    return _shorten(_said(texts, ("assistant", "model", "ai")))
 
 
 def _shorten(text: str) -> str:
     return " ".join(text.split())[:PREVIEW_LENGTH]
 
 
-def _said(text: str, roles: tuple[str, ...]) -> str:
+def _said(texts: Sequence[str], roles: tuple[str, ...]) -> str:
+    read = [_read(text) for text in texts if text]
+    for value in read:
+        # Plain words, and a conversation with words of that role, are what was said; other JSON is a framework's state.
+        if isinstance(value, str):
+            return value
+        if spoken := _spoken(value, roles):
+            return spoken
+    return next((" ".join(_words(value)) or text for value, text in zip(read, filter(None, texts), strict=True)), "")
+
+
+def _read(text: str) -> Any:  # noqa: ANN401 - any JSON value
     if text[:1] not in {"[", "{", '"'}:
         return text
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except ValueError:
         return text
-    messages = value if isinstance(value, list) else value.get("messages", []) if isinstance(value, dict) else []
-    spoken = [
-        words
-        for message in messages
-        if isinstance(message, dict) and str(message.get("role", "")).lower() in roles
-        for words in [" ".join(_words(message.get("parts", message.get("content", ""))))]
-        if words.strip()
-    ]
-    return spoken[-1] if spoken else " ".join(_words(value)) or text
+
+
+def _spoken(value: Any, roles: tuple[str, ...]) -> str:  # noqa: ANN401 - any JSON value
+    messages = value.get("messages", []) if isinstance(value, dict) else value
+    spoken = ""
+    for message in messages if isinstance(messages, list) else []:
+        if not isinstance(message, dict):
+            continue
+        # LangChain names the role "type" and puts the rest one level down.
+        inner = message.get("data", message.get("kwargs"))
+        said = inner if isinstance(inner, dict) else message
+        role = message.get("role") or (said.get("type") if inner else message.get("type")) or message.get("type")
+        if str(role).lower() in roles:
+            words = " ".join(_words(said.get("parts", said.get("content", ""))))
+            spoken = words if words.strip() else spoken
+    return spoken
 
 
 def _words(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value
@@ -73,9 +97,9 @@ def with_previews(runs: pl.DataFrame, wanted: pl.DataFrame, payload: pl.DataFram
         "tenant", "trace_id", "run_id", "root_span", "first_call", "last_call"
     ).iter_rows():
         own = texts.get((tenant, trace, root), nothing)
-        question = own[0] or texts.get((tenant, trace, first), nothing)[0]
-        answer = own[1] or texts.get((tenant, trace, last), nothing)[1]
-        found.append((tenant, trace, run, asked(question), answered(answer)))
+        question = asked(own[0], texts.get((tenant, trace, first), nothing)[0])
+        answer = answered(own[1], texts.get((tenant, trace, last), nothing)[1])
+        found.append((tenant, trace, run, question, answer))
     names = ["tenant", "trace_id", "run_id", "input_preview", "output_preview"]
     known = pl.DataFrame(found, schema=dict.fromkeys(names, pl.String), orient="row")
     joined = runs.drop(names[3:]).join(known, on=names[:3], how="left", maintain_order="left")
