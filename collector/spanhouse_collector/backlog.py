@@ -108,6 +108,11 @@ class Backlog:
             self.stopping.set()
             self._changed.notify_all()
 
+    def entries(self) -> list[Entry]:
+        """Return the records that are not stored yet, in the order of the journal."""
+        with self._changed:
+            return [*(entry for work in self._under_way for entry in work.entries), *self._pending.entries()]
+
     def lag(self, journal_bytes: int) -> Lag:
         """Return how much is not stored yet."""
         with self._changed:

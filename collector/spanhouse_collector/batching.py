@@ -51,6 +51,10 @@ class Pending:
             self.items += entry.items
             self.bytes += entry.length
 
+    def entries(self) -> list[Entry]:
+        """Return the records in their order."""
+        return [entry for entry, _ in self._entries]
+
     def oldest(self) -> float | None:
         """Return when the first record came, or None where there is none."""
         return self._entries[0][1] if self._entries else None

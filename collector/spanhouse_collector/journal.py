@@ -110,6 +110,15 @@ class Journal:
             self._changed.notify()
         return waiting.done
 
+    def refusal(self) -> str:
+        """Return why an append would be refused now; empty where it would not."""
+        with self._changed:
+            try:
+                self._refuse_if_full(0)
+            except JournalUnavailableError as error:
+                return str(error)
+        return ""
+
     def file(self, number: int) -> Path:
         """Return a segment's file."""
         return self._segments.file(number)

@@ -11,18 +11,18 @@ token and a version: a batch stored again after a crash replaces its row, so it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from spanhouse import attributes as own
-from spanhouse_collector.decoder import Decoded
 from spanhouse_collector.metrics import LEDGER_COUNTS as COUNTS
 from spanhouse_collector.recent import Hashes, Recent
+from spanhouse_collector.records import Counts
 from spanhouse_storage.tables import SCHEMAS
 
 LATE_SECONDS: Final = 3_600
@@ -36,6 +36,7 @@ _MINUTE_US: Final = 60_000_000
 _MICROS: Final = pl.Datetime("us", "UTC")
 
 DAMAGED: Final = "acknowledged, then lost to damage of the journal's disk"
+UNACCOUNTED: Final = "acknowledged, and neither stored nor refused"
 SET_ASIDE: Final = "set aside as a dead letter: it could not be decoded or stored"
 
 
@@ -59,7 +60,11 @@ _KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Records that were refused or set aside: how many, whose as far as known, and why."""
+    """Records that were refused or set aside: how many, whose as far as known, and why.
+
+    Attributes:
+        explained: False where nobody knows what became of them; such a line does not add up, and is found by that.
+    """
 
     tenant: str
     signal: str
@@ -67,6 +72,21 @@ class Rejected:
     reason: str
     received_us: int
     count: int
+    explained: bool = True
+
+
+class Rows(Protocol):
+    """What decoding made of some records."""
+
+    @property
+    def tables(self) -> Mapping[str, pa.Table]:
+        """Rows by table, those that records themselves gave in front."""
+        ...
+
+    @property
+    def counts(self) -> Counts:
+        """How many of each table's rows records themselves gave."""
+        ...
 
 
 class Ledger:
@@ -75,7 +95,7 @@ class Ledger:
     def __init__(self, recent: Recent | None = None) -> None:
         self._recent = Recent() if recent is None else recent
 
-    def of_batch(self, decoded: Sequence[Decoded], rejected: Sequence[Rejected]) -> tuple[pl.DataFrame, Hashes]:
+    def of_batch(self, decoded: Sequence[Rows], rejected: Sequence[Rejected]) -> tuple[pl.DataFrame, Hashes]:
         """Return the batch's lines, and what to `remember` once they are stored."""
         frames: list[pl.DataFrame] = []
         fresh: list[Hashes] = []
@@ -137,9 +157,10 @@ def row(lines: pl.DataFrame, token: str, version: int) -> pa.Table:
 
 def _of_rejected(rejected: Sequence[Rejected]) -> pl.DataFrame:
     counts = [each.count for each in rejected]
+    known = [each.count if each.explained else 0 for each in rejected]
     minutes = [each.received_us // _MINUTE_US for each in rejected]
     said = {name: [getattr(each, name) for each in rejected] for name in ("tenant", "signal", "source", "reason")}
-    return pl.DataFrame({**said, "minute": minutes, "received": counts, "rejected": counts})
+    return pl.DataFrame({**said, "minute": minutes, "received": counts, "rejected": known})
 
 
 def _summed(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

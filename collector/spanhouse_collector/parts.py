@@ -76,7 +76,10 @@ class PartDecoder:
         if lost:
             self._metrics.damaged_records.inc(lost)
             _log.error("%d acknowledged requests cannot be read from the journal any more: the disk is damaged", lost)
-            yield Lost(_damaged(entries, part.decoded))
+            yield Lost(_missing(entries, part.decoded, ledger.DAMAGED))
+        elif (missing := _missing(entries, part.decoded, ledger.UNACCOUNTED, explained=False)).count:
+            _log.error("%d acknowledged records were neither stored nor refused: please report this", missing.count)
+            yield Lost(missing)
         yield part
 
     def without_culprit(self, entries: Sequence[Entry], name: str, reason: str) -> Iterator[Part | Lost]:
@@ -112,7 +115,7 @@ class PartDecoder:
         return ranges
 
 
-def _damaged(entries: Sequence[Entry], decoded: Decoded) -> Rejected:
-    # Which of the records it was cannot be read any more; how many they held is known from those that can.
-    lost = sum(entry.items for entry in entries) - decoded.items
-    return Rejected("", "", "", ledger.DAMAGED, entries[0].received_us, max(0, lost))
+def _missing(entries: Sequence[Entry], decoded: Decoded, reason: str, *, explained: bool = True) -> Rejected:
+    # Whose they were cannot be read any more; how many, is known from those that can.
+    count = max(0, sum(entry.items for entry in entries) - decoded.items)
+    return Rejected("", "", "", reason, entries[0].received_us, count, explained)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,6 +60,7 @@ class _Running:
     decoder: Decoder
     stages: Stages
     refusals: Refusals
+    writer: BatchWriter
 
 
 class Pipeline:
@@ -89,6 +91,7 @@ class Pipeline:
         self._running: _Running | None = None
         self.metrics.watch("pending_items", "Spans and log records acknowledged, not yet stored.", self._pending_items)
         self.metrics.watch("pending_seconds", "Age of the oldest of them.", lambda: self.lag().seconds)
+        self.metrics.watch("store_away_seconds", "Time without an insert that worked.", self.store_away_seconds)
         self.metrics.watch("journal_bytes", "Bytes of the journal on disk.", lambda: self.lag().journal_bytes)
 
     def start(self) -> None:
@@ -107,9 +110,11 @@ class Pipeline:
             self._report(journal, batches)
             self._backlog.add(journal.recovered.entries)
             decoder = Decoder(self._directory / "decoded", command=self._settings.decoder_command)
-            stages = self._stages(batches, journal, decoder)
+            parts = PartDecoder(decoder, journal.file, DeadLetters(self._directory / "dead-letters"), self.metrics)
+            writer = BatchWriter(self._store, batches, parts, self.metrics, self._backlog.stopping)
+            stages = self._stages(batches, journal, parts, writer)
             refusals = Refusals(self._store, self.metrics)
-            self._running = _Running(segments, batches, journal, decoder, stages, refusals)
+            self._running = _Running(segments, batches, journal, decoder, stages, refusals, writer)
             stages.start()
             refusals.start()
             undo.pop_all()
@@ -155,6 +160,24 @@ class Pipeline:
         """Return what is acknowledged and not yet stored."""
         return self._backlog.lag(self._running.journal.bytes if self._running else 0)
 
+    def pending(self, since: datetime | None = None, until: datetime | None = None) -> int:
+        """Return how many spans, log records and data points, received between two times, are not yet stored."""
+        first = 0 if since is None else int(since.timestamp() * 1e6)
+        last = None if until is None else int(until.timestamp() * 1e6)
+        return sum(
+            entry.items
+            for entry in self._backlog.entries()
+            if entry.received_us >= first and (last is None or entry.received_us < last)
+        )
+
+    def refusal(self) -> str:
+        """Return why `submit` would fail now; empty where it would not."""
+        return self._running.journal.refusal() if self._running else "the collector is not running"
+
+    def store_away_seconds(self) -> float:
+        """Return for how long no insert has succeeded that was tried; 0 where none fails."""
+        return self._running.writer.away_seconds() if self._running else 0.0
+
     def drain(self, timeout: float) -> bool:
         """Return whether everything acknowledged came into the store within the seconds."""
         return self._backlog.drain(timeout)
@@ -169,15 +192,13 @@ class Pipeline:
             min_free_bytes=self._settings.min_free_bytes,
         )
 
-    def _stages(self, batches: BatchLog, journal: Journal, decoder: Decoder) -> Stages:
-        dead_letters = DeadLetters(self._directory / "dead-letters")
-        parts = PartDecoder(decoder, journal.file, dead_letters, self.metrics)
+    def _stages(self, batches: BatchLog, journal: Journal, parts: PartDecoder, writer: BatchWriter) -> Stages:
         return Stages(
             backlog=self._backlog,
             batches=batches,
             journal=journal,
             parts=parts,
-            writer=BatchWriter(self._store, batches, parts, self.metrics, self._backlog.stopping),
+            writer=writer,
             metrics=self.metrics,
             on_stored=self._on_stored,
         )

@@ -45,6 +45,12 @@ class BatchWriter:
         self._store, self._batches, self._parts = store, batches, parts
         self._metrics, self._stopping = metrics, stopping
         self._ledger = Ledger()
+        self._away_since: float | None = None
+
+    def away_seconds(self) -> float:
+        """Return for how long inserts have failed; 0 where the last one worked. For any thread."""
+        since = self._away_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def insert(self, batch: Batch, parts: Sequence[Part | Lost]) -> pa.Table:
         """Store the batch; return the traces it touched.
@@ -93,9 +99,14 @@ class BatchWriter:
             lambda: self._store.insert(table, rows, token),
             self._stopping,
             unless=unless,
-            on_retry=self._metrics.insert_retries.inc,
+            on_retry=self._note_retry,
         )
+        self._away_since = None
         self._metrics.stored.labels(table).inc(rows.num_rows)
+
+    def _note_retry(self) -> None:
+        self._metrics.insert_retries.inc()
+        self._away_since = self._away_since or time.monotonic()
 
 
 def _blames_the_rows(error: Exception) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from tests.support.otlp_bodies import RECEIVED_US, START_NS, logs, span, traces
 
 from spanhouse_collector import ledger
 from spanhouse_collector.caller import Caller
-from spanhouse_collector.decoder import Decoded
 from spanhouse_collector.door import Door
 from spanhouse_collector.ledger import Ledger, Rejected
 from spanhouse_collector.normalise import Normaliser
@@ -33,15 +33,9 @@ from spanhouse_storage.reads import LEDGER_COUNTS, LedgerFilter, ledger_minutes,
 MINUTE = RECEIVED_US // 60_000_000
 
 
-def decoded(*records: RawRecord) -> Decoded:
-    """What the decode child gives for the records."""
-    found = Normaliser()(records)
-    return Decoded(found.tables, found.traces, found.counts, len(records))
-
-
 def lines(book: Ledger, *records: RawRecord, rejected: tuple[Rejected, ...] = ()) -> list[dict[str, Any]]:
     """The lines of a batch, without what is zero; the book remembers it."""
-    found, hashes = book.of_batch([decoded(*records)], rejected)
+    found, hashes = book.of_batch([Normaliser()(records)], rejected)
     book.remember(hashes)
     return [{name: value for name, value in line.items() if value not in (0, "")} for line in found.to_dicts()]
 
@@ -96,9 +90,8 @@ def test_log_records_and_audit_events_are_counted_each_once() -> None:
 
 
 def test_rows_that_follow_from_other_records_are_not_counted() -> None:
-    two = decoded(traces(span(number=1), span(number=2)))
-    one_of_its_own = Decoded(two.tables, two.traces, Counts(spans=1), 1)
-    found, _ = Ledger().of_batch([one_of_its_own], [])
+    two = Normaliser()([traces(span(number=1), span(number=2))])
+    found, _ = Ledger().of_batch([replace(two, counts=Counts(spans=1))], [])
     assert found["received"].to_list() == [1]
 
 
@@ -259,5 +252,5 @@ def test_a_window_is_whole_minutes_of_receipt(store: Store) -> None:
 
 def lines_of(**said: Any) -> pl.DataFrame:
     """One line that says so much."""
-    found, _ = Ledger().of_batch([decoded(traces(span()))], [])
+    found, _ = Ledger().of_batch([Normaliser()([traces(span())])], [])
     return found.with_columns(*[pl.lit(value).cast(found.schema[name]).alias(name) for name, value in said.items()])
