@@ -18,6 +18,7 @@ from spanhouse_collector.door import Door
 from spanhouse_collector.pipeline import Pipeline, PipelineSettings
 from spanhouse_collector.receivers import READ_SECONDS, otlp_router
 from spanhouse_collector.writer import Sink
+from spanhouse_server.http_protocol import PatientHttp
 
 QUICK = BatchLimits(linger=0.05, small_linger=0.01)
 
@@ -58,11 +59,15 @@ def pipeline_of(sink: Sink, directory: Path, *, touched: list[pa.Table] | None =
 
 
 @contextmanager
-def served(pipeline: Pipeline, *, read_seconds: float = READ_SECONDS, **options: Any) -> Iterator[httpx.Client]:
+def served(
+    pipeline: Pipeline, *, read_seconds: float = READ_SECONDS, http: type[PatientHttp] = PatientHttp, **options: Any
+) -> Iterator[httpx.Client]:
     """Serve the OTLP routes on a free loopback port; lend a client that sends protobuf."""
     app = FastAPI()
     app.include_router(otlp_router(Door(pipeline, **options), read_seconds=read_seconds))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off", http=http)
+    )
     ready = threading.Event()
     startup = server.startup
 

@@ -26,7 +26,7 @@ class Normaliser:
     """Normalises batch after batch; what it remembers between them makes it fast and never changes a row."""
 
     def __init__(self) -> None:
-        attributes = Attributes()
+        self._attributes = attributes = Attributes()
         contexts = Contexts(attributes)
         prices = Prices()
         self._spans = Spans(attributes, contexts, prices)
@@ -49,6 +49,8 @@ class Normaliser:
         spans = self._spans.table([record for record in records if record.signal == "traces"])
         tables, beside = self._logs.tables([record for record in records if record.signal == "logs"])
         points = self._points.table([record for record in records if record.signal == "metrics"])
+        # Log records and points have no mark for a cut text, so nobody took these.
+        self._attributes.cut.clear()
         clamped = pc.sum(pc.not_equal(pc.list_value_length(spans["clamped"]), 0)).as_py() or 0
         scores = pa.concat_tables([beside["scores"], span_scores(spans.take(pa.array(self._spans.scored, pa.int64())))])
         told = {"messages": beside["messages"], "scores": scores}

@@ -18,6 +18,7 @@ Feed: TypeAlias = tuple[int, Reader]
 _MAX_SHAPES: Final = 2_000
 _MAX_VERDICTS: Final = 200
 _LONG: Final = 200
+_WIDE: Final = 500
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -136,9 +137,12 @@ class Shapes:
         """Return the shape of spans under a scope with these attribute keys."""
         found = self._shapes.get((scope, keys))
         if found is None:
-            if len(self._shapes) >= _MAX_SHAPES:
-                self._shapes.clear()
-            found = self._shapes[scope, keys] = Shape(scope, keys)
+            found = Shape(scope, keys)
+            # Spans with thousands of attributes seldom share them, and their keys would fill the memory.
+            if len(keys) <= _WIDE:
+                if len(self._shapes) >= _MAX_SHAPES:
+                    self._shapes.clear()
+                self._shapes[scope, keys] = found
         return found
 
 
