@@ -1,8 +1,8 @@
 """What a model call costs by the bundled price list; nothing here reaches the network.
 
-Looking a model up takes milliseconds and pricing one call through the list about 60 µs, so models are remembered, and
-a model with plain per-token prices is reckoned here by multiplication. Tiers, price changes by date and anything else
-goes through the list's own calculation.
+Looking a model up takes milliseconds and pricing one call through the list 60 to 100 µs, so models are remembered, and
+a model with prices a token, tiered by input or not, is reckoned here by multiplication. Price changes by date and
+anything else goes through the list's own calculation.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 import genai_prices
 from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import TieredPrices
 
 PRICE_VERSION: Final = f"genai-prices-{genai_prices.__version__}"
 """Name and version of the price list, as the ``price_version`` column says it."""
@@ -54,15 +55,17 @@ _PROVIDERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    """US dollars a token, of a model without tiers or dated prices."""
+    """US dollars a token, of a call with more input tokens than ``above``, for all its tokens."""
 
+    above: int
     input: float
     output: float
     cache_read: float
     cache_write: float
 
 
-_Priced: TypeAlias = "_Rates | tuple[Any, Any] | None"
+_Priced: TypeAlias = "list[_Rates] | tuple[Any, Any] | None"
+"""Rates from the highest tier down, else provider and model as the list has them, else unknown."""
 
 
 class Prices:
@@ -102,15 +105,15 @@ class Prices:
         if priced is None:
             return None
         cached = cache_read_tokens + cache_write_tokens
-        if isinstance(priced, _Rates):
-            return (
-                max(input_tokens - cached, 0) * priced.input
-                + cache_read_tokens * priced.cache_read
-                + cache_write_tokens * priced.cache_write
-                + output_tokens * priced.output
-            )
-        return _by_list(
-            priced, max(input_tokens, cached), output_tokens, cache_read_tokens, cache_write_tokens, start_ns
+        asked = max(input_tokens, cached, 0)
+        if isinstance(priced, tuple):
+            return _by_list(priced, asked, output_tokens, cache_read_tokens, cache_write_tokens, start_ns)
+        rates = next(rates for rates in priced if asked > rates.above)
+        return (
+            (asked - cached) * rates.input
+            + cache_read_tokens * rates.cache_read
+            + cache_write_tokens * rates.cache_write
+            + output_tokens * rates.output
         )
 
 
@@ -124,21 +127,27 @@ def _look_up(provider: str, model: str) -> _Priced:
     if isinstance(prices, list):
         return found
     stated = {name: price for name, price in vars(prices).items() if price is not None and name not in _UNCOUNTED}
-    if not set(stated) <= set(_TOKEN_PRICES) or not all(isinstance(price, Decimal) for price in stated.values()):
+    if "input_mtok" not in stated or not set(stated) <= set(_TOKEN_PRICES):
         return found
-    if "input_mtok" not in stated:
-        return found
+    starts = {tier.start for price in stated.values() if isinstance(price, TieredPrices) for tier in price.tiers}
+    return [_rates(stated, above) for above in sorted({*starts, -1}, reverse=True)]
+
+
+def _rates(stated: dict[str, Any], above: int) -> _Rates:
     input_ = stated["input_mtok"]
-    per_token = [
-        float(price) / _MILLION
-        for price in (
-            input_,
-            stated.get("output_mtok", Decimal(0)),
-            stated.get("cache_read_mtok", input_),
-            stated.get("cache_write_mtok", input_),
-        )
-    ]
-    return _Rates(*per_token)
+    prices = (
+        input_,
+        stated.get("output_mtok", Decimal(0)),
+        stated.get("cache_read_mtok", input_),
+        stated.get("cache_write_mtok", input_),
+    )
+    return _Rates(above, *(float(_in_tier(price, above)) / _MILLION for price in prices))
+
+
+def _in_tier(price: Decimal | TieredPrices, above: int) -> Decimal:
+    if not isinstance(price, TieredPrices):
+        return price
+    return next((tier.price for tier in reversed(price.tiers) if tier.start <= above), price.base)
 
 
 def _find(provider: str | None, model: str) -> tuple[Any, Any] | None:
