@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from spanhouse import telemetry
 from spanhouse.client import Client
 from spanhouse.errors import SpanhouseError
 from spanhouse_runtime.demo import Scenario, play
@@ -21,9 +23,16 @@ from spanhouse_server.cli.base import clean
 from spanhouse_server.demo import rules
 from spanhouse_server.demo.receiver import Receiver
 from spanhouse_server.history.week import RUNS_A_DAY, week
+from spanhouse_server.importing.send import wait_until_stored
 from spanhouse_server.settings import Settings
 
 RULES_FILE = "demo-rules.yaml"
+SETTLE_SECONDS = 30.0
+LAST_WORDS_SECONDS = 1.0
+
+
+class _OverError(Exception):
+    """Raised in the midst of the showing once it is to end."""
 
 
 class Demo:
@@ -32,6 +41,7 @@ class Demo:
     def __init__(self, settings: Settings, *, rounds: int, history_days: int) -> None:
         self._rounds = rounds
         self._history_days = history_days
+        self._over = threading.Event()
         self._receiver = Receiver(self._alerted)
         if not settings.rules:
             settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,13 +63,25 @@ class Demo:
         # A daemon: it only speaks HTTP, and a person who presses Ctrl-C does not wait for the last agent.
         threading.Thread(target=self._play, name="demo", daemon=True).start()
 
+    def stop(self) -> None:
+        """End the showing: send what the agents have said so far, and let them say no more."""
+        self._over.set()
+        telemetry.shutdown(LAST_WORDS_SECONDS)
+        # An agent in the midst of a run does not know yet, and would warn that nobody records it.
+        logging.getLogger("spanhouse").setLevel(logging.ERROR)
+
     def _play(self) -> None:
         try:
             with Client(self.settings.url) as client:
                 self._load_history(client)
-            self._play_agents()
+                self._play_agents()
+                # What is named below must be there to be looked at.
+                wait_until_stored(client, timeout=SETTLE_SECONDS)
+        except _OverError:
+            return
         except SpanhouseError as error:
-            click.echo(f"the demo stopped early: {error}", err=True)
+            if not self._over.is_set():
+                click.echo(f"the demo stopped early: {error}", err=True)
             return
         click.echo(f"\nThe demo is complete; the server goes on. Look at {self.settings.url}/ui, or try:")
         for command in (
@@ -81,6 +103,7 @@ class Demo:
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("history", total=self._history_days * RUNS_A_DAY)
             for bodies in week(datetime.now(UTC), self._history_days):
+                self._go_on()
                 client.post_otlp("traces", bodies.traces)
                 client.post_otlp("logs", bodies.logs)
                 progress.advance(task, bodies.runs)
@@ -88,8 +111,9 @@ class Demo:
             progress.update(task, total=progress.tasks[0].completed)
 
     def _play_agents(self) -> None:
+        self._go_on()
         click.echo("live agents:")
-        play(self.settings.url, rounds=self._rounds, on_progress=_ended, stop_run=self._stopper())
+        play(self.settings.url, rounds=self._rounds, on_progress=self._ended, stop_run=self._stopper())
 
     def _stopper(self) -> Callable[[str], None]:
         secret = token.read(self.settings.data_dir)
@@ -113,6 +137,10 @@ class Demo:
     def _url_flag(self) -> str:
         return "" if self.settings.url == Settings().url else f" --url {self.settings.url}"
 
+    def _ended(self, scenario: Scenario, result: RunResult) -> None:
+        self._go_on()
+        click.echo(f"  {scenario.name:<18} {result.stop_reason!s:<34} run {result.run_id}")
 
-def _ended(scenario: Scenario, result: RunResult) -> None:
-    click.echo(f"  {scenario.name:<18} {result.stop_reason!s:<34} run {result.run_id}")
+    def _go_on(self) -> None:
+        if self._over.is_set():
+            raise _OverError
