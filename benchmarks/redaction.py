@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.normalise import START_NS, body
+
 from spanhouse_collector.normalise import Normaliser
 from spanhouse_collector.policy import read
 from spanhouse_collector.records import Normalised, RawRecord

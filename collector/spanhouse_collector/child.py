@@ -2,8 +2,8 @@
 
 It reads one JSON request a line from its standard input and answers one JSON line on its standard output:
 
-    {"ranges": [[segment file, from, to], ...], "into": folder, "name": prefix}
-    {"tables": {name: file}, "traces": file, "counts": {...}, "records": n}
+    {"ranges": [[segment file, from, to], ...], "into": folder, "name": prefix, "redaction": {...}}
+    {"tables": {name: file}, "traces": file, "counts": {...}, "records": n, "redacted": [[tenant, kind, n], ...]}
     {"error": traceback} where the records are to blame, {"unavailable": traceback} where disk or memory is
 
 It says {"ready": true} first, once its imports are done.
@@ -27,6 +27,8 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from spanhouse_collector.records import Normalised, RawRecord
+from spanhouse_collector.redaction.guard import BeforeStore
+from spanhouse_collector.redaction.settings import MASKED, Redaction
 from spanhouse_collector.segment import Found
 from spanhouse_collector.segments import scan_file
 
@@ -45,12 +47,13 @@ def main(normalise: Normalise) -> None:
 
 def serve(requests: IO[str], answers: IO[str], normalise: Normalise) -> None:
     """Say that this process is ready, then answer every request line until there are no more."""
+    guarded = _Guarded(normalise)
     # Libraries import much of themselves at the first call; it is made before anyone waits for it.
-    normalise(())
+    guarded((), None)
     _say(answers, {"ready": True})
     for line in requests:
         try:
-            answer = _decode(json.loads(line), normalise)
+            answer = _decode(json.loads(line), guarded)
         except (OSError, MemoryError):
             answer = {"unavailable": traceback.format_exc()}
         except Exception:  # noqa: BLE001 - whatever a record does to the decoder is told to the collector
@@ -63,9 +66,25 @@ def _say(answers: IO[str], answer: dict[str, Any]) -> None:
     answers.flush()
 
 
-def _decode(request: dict[str, Any], normalise: Normalise) -> dict[str, Any]:
+class _Guarded:
+    """Normalises and redacts, as each request says."""
+
+    def __init__(self, normalise: Normalise) -> None:
+        self._normalise = normalise
+        self._said: dict[str, Any] | None = None
+        self._guard = BeforeStore(normalise, MASKED)
+
+    def __call__(self, records: Sequence[RawRecord], redaction: dict[str, Any] | None) -> Normalised:
+        if redaction != self._said:
+            said = Redaction.from_json(redaction) if redaction else MASKED
+            self._guard = BeforeStore(self._normalise, said)
+            self._said = redaction
+        return self._guard(records)
+
+
+def _decode(request: dict[str, Any], guarded: _Guarded) -> dict[str, Any]:
     records = list(_read(request["ranges"]))
-    normalised = normalise(records)
+    normalised = guarded(records, request.get("redaction"))
     folder, name = Path(request["into"]), request["name"]
     tables = {
         table: _write(rows, folder / f"{name}.{table}.arrow")
@@ -73,7 +92,13 @@ def _decode(request: dict[str, Any], normalise: Normalise) -> dict[str, Any]:
         if rows.num_rows
     }
     traces = _write(normalised.traces, folder / f"{name}.traces.arrow")
-    return {"tables": tables, "traces": traces, "counts": asdict(normalised.counts), "records": len(records)}
+    return {
+        "tables": tables,
+        "traces": traces,
+        "counts": asdict(normalised.counts),
+        "records": len(records),
+        "redacted": [[*key, count] for key, count in normalised.redacted.items()],
+    }
 
 
 def _read(ranges: Sequence[tuple[str, int, int]]) -> Iterator[RawRecord]:

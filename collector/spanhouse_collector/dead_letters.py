@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from spanhouse.redaction import redact
 from spanhouse_collector.records import RawRecord
+from spanhouse_collector.redaction.guard import kept_aside
+from spanhouse_collector.redaction.settings import MASKED, Redaction
 from spanhouse_collector.segment import Entry
 from spanhouse_collector.segments import sync_directory
 
@@ -19,10 +23,11 @@ class DeadLetters:
 
     Args:
         folder: made with mode 0700 when the first record comes.
+        redaction: returns how to redact at this moment: no secret is kept here either.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, redaction: Callable[[], Redaction] = lambda: MASKED) -> None:
+        self._folder, self._redaction = folder, redaction
 
     def set_aside(self, entry: Entry, record: RawRecord, reason: str) -> Path:
         """Write the record down durably and say so in the log; return the file with its body.
@@ -37,12 +42,15 @@ class DeadLetters:
             "tenant": record.tenant,
             "received_us": record.received_us,
             "items": entry.items,
-            "reason": reason,
+            "reason": redact(reason)[0],
         }
-        _write(body, record.body)
+        kept = kept_aside(record, self._redaction())
+        if not kept:
+            about["body"] = "not kept: its tenant wants no content stored, or it cannot be read for secrets"
+        _write(body, kept)
         _write(self._folder / f"{name}.json", json.dumps(about, indent=2).encode())
         sync_directory(self._folder)
-        last_line = reason.strip().rpartition("\n")[2]
+        last_line = str(about["reason"]).strip().rpartition("\n")[2]
         _log.error(
             "%d %s could not be stored and were set aside in %s: %s", entry.items, record.signal, body, last_line
         )

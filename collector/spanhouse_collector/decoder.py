@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ import pyarrow.ipc
 
 from spanhouse.errors import SpanhouseError
 from spanhouse_collector.records import Counts
+from spanhouse_collector.redaction.settings import MASKED, Redaction
 
 Range: TypeAlias = tuple[Path, int, int]
 """A segment file and the offsets to read from and to stop before."""
@@ -45,12 +47,14 @@ class Decoded:
 
     Attributes:
         records: journal records read; fewer than asked for where the journal is damaged.
+        redacted: (tenant, kind) -> secrets cut out.
     """
 
     tables: dict[str, pa.Table]
     traces: pa.Table
     counts: Counts
     records: int
+    redacted: Counter[tuple[str, str]]
 
     @property
     def items(self) -> int:
@@ -66,10 +70,18 @@ class Decoder:
         folder: for the child's Arrow files; made with mode 0700 and emptied at the start.
         command: what to run as the child; speaks as `spanhouse_collector.child`.
         timeout: seconds after which a child that has not answered is killed.
+        redaction: returns how to redact at this moment.
     """
 
-    def __init__(self, folder: Path, *, command: Sequence[str] = COMMAND, timeout: float = TIMEOUT_SECONDS) -> None:
-        self._folder, self._command, self._timeout = folder, command, timeout
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        command: Sequence[str] = COMMAND,
+        timeout: float = TIMEOUT_SECONDS,
+        redaction: Callable[[], Redaction] = lambda: MASKED,
+    ) -> None:
+        self._folder, self._command, self._timeout, self._redaction = folder, command, timeout, redaction
         self._child: subprocess.Popen[bytes] | None = None
         self._unread, self._ready = b"", False
         self._number = 0
@@ -130,12 +142,14 @@ class Decoder:
         self._number += 1
         name = f"{self._number:08d}"
         try:
-            answer = self._answer({"ranges": [(str(f), a, b) for f, a, b in ranges], "name": name}, attempts)
+            request = {"ranges": [(str(f), a, b) for f, a, b in ranges], "name": name}
+            answer = self._answer({**request, "redaction": self._redaction().as_json()}, attempts)
             return Decoded(
                 tables={table: _open(file) for table, file in answer["tables"].items()},
                 traces=_open(answer["traces"]),
                 counts=Counts(**answer["counts"]),
                 records=answer["records"],
+                redacted=Counter({(tenant, kind): count for tenant, kind, count in answer["redacted"]}),
             )
         finally:
             # What is mapped stays readable after its name is gone, and a crash leaves nothing behind.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import polars as pl
@@ -35,6 +35,7 @@ class Metrics:
         self.ledger = self._counter(
             "ledger", "Records counted in the ledger: each is received, and is one other thing.", "signal", "outcome"
         )
+        self.redacted = self._counter("redacted", "Secrets cut out before they were stored.", "tenant", "kind")
         self.batch_rows = Histogram(
             "spanhouse_collector_batch_rows", "Rows a batch.", buckets=_ROWS, registry=self.registry
         )
@@ -50,6 +51,11 @@ class Metrics:
         for signal, *counts in lines.group_by("signal").agg(pl.col(LEDGER_COUNTS).sum()).iter_rows():
             for name, count in zip(LEDGER_COUNTS, counts, strict=True):
                 self.ledger.labels(signal, name).inc(count)
+
+    def count_redacted(self, found: Mapping[tuple[str, str], int]) -> None:
+        """Count secrets cut out: (tenant, kind) -> how many."""
+        for (tenant, kind), count in found.items():
+            self.redacted.labels(tenant, kind).inc(count)
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when it is asked for."""

@@ -72,6 +72,7 @@ class PartDecoder:
             self._metrics.decode_errors.inc()
             yield from self.without_culprit(entries, name, str(error))
             return
+        self._metrics.count_redacted(part.decoded.redacted)
         lost = len(entries) - part.decoded.records
         if lost:
             self._metrics.damaged_records.inc(lost)

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
@@ -22,12 +23,17 @@ from spanhouse_collector.journal import MAX_BYTES, MIN_FREE_BYTES, SEGMENT_BYTES
 from spanhouse_collector.metrics import Metrics
 from spanhouse_collector.parts import PartDecoder
 from spanhouse_collector.records import RawRecord
+from spanhouse_collector.redaction.guard import BeforeJournal
+from spanhouse_collector.redaction.settings import MASKED, Redaction
 from spanhouse_collector.refusals import Refusals
 from spanhouse_collector.segments import SegmentDirectory
 from spanhouse_collector.stages import Stages
 from spanhouse_collector.writer import BatchWriter, Sink
 
 _log = logging.getLogger(__name__)
+
+_THREAD_BYTES: Final = 1 << 20
+"""Larger requests are redacted in a thread: the event loop has others to serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class Pipeline:
         journal_dir: the journal's own directory.
         on_stored: called in the pipeline's own thread with the traces of each stored batch (`records.TRACES_SCHEMA`);
             what it raises is logged and counted, and changes nothing.
+        redaction: returns what tenants want done with their content at this moment.
     """
 
     def __init__(
@@ -84,9 +91,11 @@ class Pipeline:
         *,
         settings: PipelineSettings = DEFAULT_SETTINGS,
         metrics: Metrics | None = None,
+        redaction: Callable[[], Redaction] = lambda: MASKED,
     ) -> None:
         self.metrics = metrics or Metrics()
         self._store, self._directory, self._on_stored, self._settings = store, journal_dir, on_stored, settings
+        self._redaction, self._before_journal = redaction, (MASKED, BeforeJournal(MASKED))
         self._backlog = Backlog(settings.limits)
         self._running: _Running | None = None
         self.metrics.watch("pending_items", "Spans and log records acknowledged, not yet stored.", self._pending_items)
@@ -109,8 +118,12 @@ class Pipeline:
             undo.callback(journal.close)
             self._report(journal, batches)
             self._backlog.add(journal.recovered.entries)
-            decoder = Decoder(self._directory / "decoded", command=self._settings.decoder_command)
-            parts = PartDecoder(decoder, journal.file, DeadLetters(self._directory / "dead-letters"), self.metrics)
+            decoder = Decoder(
+                self._directory / "decoded", command=self._settings.decoder_command, redaction=self._redaction
+            )
+            parts = PartDecoder(
+                decoder, journal.file, DeadLetters(self._directory / "dead-letters", self._redaction), self.metrics
+            )
             writer = BatchWriter(self._store, batches, parts, self.metrics, self._backlog.stopping)
             stages = self._stages(batches, journal, parts, writer)
             refusals = Refusals(self._store, self.metrics)
@@ -149,6 +162,10 @@ class Pipeline:
         if not self._running:
             msg = "the collector is not running: send again"
             raise JournalUnavailableError(msg, retry_after=1)
+        if len(record.body) > _THREAD_BYTES:
+            record = await asyncio.to_thread(self._redacted, record)
+        else:
+            record = self._redacted(record)
         await asyncio.wrap_future(self._running.journal.append(record, items))
 
     def refused(self, tenant: str, signal: str, refused: Counter[tuple[str, str]], received_us: int) -> None:
@@ -181,6 +198,16 @@ class Pipeline:
     def drain(self, timeout: float) -> bool:
         """Return whether everything acknowledged came into the store within the seconds."""
         return self._backlog.drain(timeout)
+
+    def _redacted(self, record: RawRecord) -> RawRecord:
+        known, before_journal = self._before_journal
+        redaction = self._redaction()
+        if redaction is not known:
+            before_journal = BeforeJournal(redaction)
+            self._before_journal = redaction, before_journal
+        record, found = before_journal(record)
+        self.metrics.count_redacted(found)
+        return record
 
     def _open_journal(self, segments: SegmentDirectory, batches: BatchLog) -> Journal:
         return Journal(

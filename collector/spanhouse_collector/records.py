@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections import Counter
+from dataclasses import dataclass, field, fields
 from typing import Final, Literal, TypeAlias
 
 import pyarrow as pa
@@ -83,8 +84,10 @@ class Normalised:
         tables: table name -> rows, with the columns and types of ``spanhouse_storage.tables.SCHEMAS``; a table without
             rows may be absent.
         traces: the traces touched, as ``TRACES_SCHEMA``.
+        redacted: (tenant, kind) -> secrets cut out of the rows.
     """
 
     tables: dict[str, pa.Table]
     traces: pa.Table
     counts: Counts
+    redacted: Counter[tuple[str, str]] = field(default_factory=Counter)

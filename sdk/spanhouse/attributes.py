@@ -36,7 +36,11 @@ OUTPUT: Final = "spanhouse.output"
 CONTENT_CAPTURED: Final = "spanhouse.content_captured"
 """False where content capture was switched off, so that "not captured" is said and never guessed."""
 REDACTED: Final = "spanhouse.redacted"
-"""How many secrets were cut out of this span's content before it left the process."""
+"""How many secrets were cut out of this span's content, before it left the process and before it was stored."""
+INPUT_BYTES: Final = "spanhouse.input.bytes"
+OUTPUT_BYTES: Final = "spanhouse.output.bytes"
+BODY_BYTES: Final = "spanhouse.body.bytes"
+"""How long a text was that is not stored, because the tenant wants no content stored."""
 
 # --- Spanhouse's own: steps and tools ------------------------------------------------------------------------------
 STEP: Final = "spanhouse.step"

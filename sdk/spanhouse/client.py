@@ -180,6 +180,47 @@ class Client:
         body = {key: value for key, value in said.items() if value is not None}
         return _json(self._request("POST", "/api/v1/control", json=body))
 
+    def keys(self) -> Json:
+        """Return the API keys the token may manage, without their secrets: ``{"keys": [...]}``."""
+        return self._get("/api/v1/keys")
+
+    def create_key(
+        self,
+        tenants: Sequence[str],
+        role: str,
+        *,
+        environment: str | None = None,
+        name: str | None = None,
+        expires_seconds: float | None = None,
+    ) -> Json:
+        """Make an API key and return ``{"key", "secret"}``; the secret cannot be asked for again.
+
+        Args:
+            tenants: tenants it speaks for; ``["*"]`` for all.
+            role: ingest, read, operate or admin.
+            environment: of records that name none themselves.
+            name: what it is for.
+            expires_seconds: after which it ends by itself; none: it stays.
+        """
+        said = {
+            "tenants": list(tenants),
+            "role": role,
+            "environment": environment,
+            "name": name,
+            "expires_seconds": expires_seconds,
+        }
+        body = {key: value for key, value in said.items() if value is not None}
+        return _json(self._request("POST", "/api/v1/keys", json=body))
+
+    def revoke_key(self, key_id: str) -> Json:
+        """End an API key and return ``{"key"}``."""
+        return _json(self._request("POST", f"/api/v1/keys/{_part(key_id)}/revoke"))
+
+    def rotate_key(self, key_id: str, *, overlap_seconds: float) -> Json:
+        """Replace an API key: return ``{"key", "secret", "replaced"}``; the old one goes on for the overlap."""
+        path = f"/api/v1/keys/{_part(key_id)}/rotate"
+        return _json(self._request("POST", path, json={"overlap_seconds": overlap_seconds}))
+
     def health(self) -> Json:
         """Return what ``/readyz`` says: journal lag and the state of the store."""
         return self._get("/readyz")

@@ -21,7 +21,7 @@ class Detector:
 
     Attributes:
         kind: what it is called in a mark and in counts.
-        hints: literals, lower case, of which every text with such a secret holds one; empty where there is none.
+        hints: literals, lower case, of which every text with such a secret holds one.
         sieve: an expression without lookaround that every such text matches, so that an engine of linear time can look
             over many texts at once; it may also match others.
         cut: replaces the secrets in a text and counts them.
@@ -151,7 +151,7 @@ DETECTORS: Final[tuple[Detector, ...]] = (
         cut_members,
     ),
     Detector(ASSIGNMENT, ("=",), secret_names.SIEVE, cut_assignments),
-    Detector("card", (), r"[2-6][0-9]{3}[ -]?[0-9]{4}[0-9 -]{5,10}", _cut_cards),
+    Detector("card", tuple("23456"), r"[2-6][0-9]{3}[ -]?[0-9]{4}[0-9 -]{5,10}", _cut_cards),
 )
 """In the order in which they are looked for: what is known by its form goes before what is known by its name."""
 

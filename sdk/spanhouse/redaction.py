@@ -30,8 +30,10 @@ def cut(text: str, put: Mark, detectors: Iterable[Detector] = DETECTORS) -> tupl
     found: Counter[str] = Counter()
     folded = text.lower()
     for detector in detectors:
-        if not detector.hints or any(hint in folded for hint in detector.hints):
-            text, count = detector.cut(text, put)
-            if count:
-                found[detector.kind] += count
+        for hint in detector.hints:
+            if hint in folded:
+                text, count = detector.cut(text, put)
+                if count:
+                    found[detector.kind] += count
+                break
     return text, found

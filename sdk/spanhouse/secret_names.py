@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import product
 from typing import Final
 
 _PARTS: Final = (
@@ -48,19 +47,14 @@ def _strength(name: str) -> int:
     return 1 if words[-1:] == [_TOKEN] else 0
 
 
-def _spellings(parts: tuple[str, ...]) -> set[str]:
-    found = {"".join(parts).capitalize()}
-    for joint, style in product(("", "_", "-", "."), (str.lower, str.upper, str.capitalize)):
-        found.add(joint.join(style(part) for part in parts))
-        found.add(joint.join([parts[0], *(style(part) for part in parts[1:])]))
-    return found
-
-
+# First letters are left out and every key is let through: the fewer literals, the faster the engine leaps from one to
+# the next.
 SIEVE: Final = (
-    "(?:"
-    + "|".join(sorted({spelling for parts in (*_PARTS, (_TOKEN,)) for spelling in _spellings(parts)})).replace(
-        ".", r"\."
-    )
-    + r""")(?:\\{0,7}["']\s{0,5}:|\s{0,2}=)"""
+    "(?:ass[_-]?(?:word|phrase)|ass[_-]?(?:Word|Phrase)|ASS[_-]?(?:WORD|PHRASE)|asswd|ASSWD|pwd|Pwd|PWD|ecret|ECRET"
+    "|key|Key|KEY|uthorization|UTHORIZATION|redentials?|REDENTIALS?|ookie|OOKIE|oken|OKEN)"
+    r"""(?:\\{0,7}["']\s{0,5}:|\s{0,2}=|\x12)"""
 )
-"""Holds for every text in which a member or an assignment has such a name; for engines without lookaround."""
+"""Holds for every text in which a member, an assignment or (in protobuf) an attribute has such a name.
+
+For engines without lookaround. Names in unusual capitals (``pASSword``) are known by `reveals` alone.
+"""

@@ -159,7 +159,7 @@ def test_hints_and_sieve_hide_nothing_that_the_detector_finds(kind: str) -> None
     assert examples(kind)
     for text in examples(kind):
         assert detector.cut(text, lambda _kind, _secret: "")[1]
-        assert not detector.hints or any(hint in text.lower() for hint in detector.hints)
+        assert any(hint in text.lower() for hint in detector.hints)
         assert re.search(detector.sieve, text)
 
 
