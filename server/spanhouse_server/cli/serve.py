@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 import uvicorn
@@ -61,7 +62,7 @@ def demo(rounds: int, history_days: int, **flags: str | None) -> None:
 
     listener, settings = bind(load_settings(flags))
     with listener, Demo(settings, rounds=rounds, history_days=history_days) as shown:
-        serve(shown.settings, listener, beside=shown.start)
+        serve(shown.settings, listener, beside=shown)
 
 
 def load_settings(flags: dict[str, str | None]) -> Settings:
@@ -100,22 +101,25 @@ def bind(settings: Settings) -> tuple[socket.socket, Settings]:
     return listener, replace(settings, http=f"{host}:{listener.getsockname()[1]}")
 
 
-def serve(settings: Settings, listener: socket.socket, beside: Callable[[], None] | None = None) -> None:
+def serve(settings: Settings, listener: socket.socket, beside: Beside | None = None) -> None:
     """Run the server until it is told to stop.
 
     Args:
         settings: the settings.
         listener: bound socket.
-        beside: called on a thread of its own once the server answers; must end soon after the server stops.
+        beside: what plays beside the server.
     """
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # Uvicorn hands a signal on once all has been stopped in order; then, as before it took over, it means: end quietly.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):
-        _run(settings, listener, beside)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with suppress(KeyboardInterrupt):
+            _run(settings, listener, beside)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _run(settings: Settings, listener: socket.socket, beside: Callable[[], None] | None) -> None:
+def _run(settings: Settings, listener: socket.socket, beside: Beside | None) -> None:
     from spanhouse_server.process import build, create_app  # noqa: PLC0415 - seconds of imports, after the port is ours
 
     try:
@@ -140,10 +144,20 @@ def _announce(settings: Settings) -> None:
     click.echo(f"  OTLP/HTTP  {settings.url}/v1/traces   API  {settings.url}/docs   data  {settings.data_dir}")
 
 
+class Beside(Protocol):
+    """What plays beside a server, as its client."""
+
+    def start(self) -> None:
+        """Begin, and return at once; the server answers."""
+
+    def stop(self) -> None:
+        """End within a second or two; the server still answers, for the last time."""
+
+
 class _Server(uvicorn.Server):
     """Uvicorn that says when it answers."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], beside: Callable[[], None] | None) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], beside: Beside | None) -> None:
         super().__init__(config)
         self._announce = announce
         self._beside = beside
@@ -153,4 +167,9 @@ class _Server(uvicorn.Server):
         if self.started:
             self._announce()
             if self._beside is not None:
-                self._beside()
+                self._beside.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._beside is not None:
+            await asyncio.to_thread(self._beside.stop)
+        await super().shutdown(sockets)
