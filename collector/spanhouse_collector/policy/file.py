@@ -83,6 +83,11 @@ class PolicyFile:
                     self._take()
             return self._policy
 
+    def is_refused(self) -> bool:
+        """Return whether the file as it stands cannot be used."""
+        self.current()
+        return bool(self.problem)
+
     def _take(self) -> None:
         try:
             self._policy = self._load()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from spanhouse_collector.policy.file import PolicyFile
 from spanhouse_collector.policy.model import Policy
 
 _KEY_BYTES: Final = 32
@@ -38,6 +39,21 @@ class Redaction:
 
 MASKED: Final = Redaction()
 """What holds without a policy: every secret is masked."""
+
+
+class Redacting:
+    """Gives how to redact at this moment: the same value until the policy file changes."""
+
+    def __init__(self, file: PolicyFile, key: bytes) -> None:
+        self._file, self._key = file, key
+        self._now = Redaction(file.current(), key)
+
+    def __call__(self) -> Redaction:
+        """Return how to redact."""
+        policy = self._file.current()
+        if policy is not self._now.policy:
+            self._now = Redaction(policy, self._key)
+        return self._now
 
 
 def key_in(directory: Path) -> bytes:
