@@ -45,7 +45,7 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data = data
-        given = {"ui": str(ui).lower(), "log-level": "warning", **flags}
+        given = {"ui": str(ui).lower(), "grpc": "", "log-level": "warning", **flags}
         self._flags = [text for name, value in given.items() for text in (f"--{name.replace('_', '-')}", value)]
         self.start_seconds = 0.0
 
