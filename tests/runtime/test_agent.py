@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - names state the rule
 """The loop: it finishes with the model's answer or stops for exactly one reason, and says which in plain words."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - names state the rule
 """An operator's flags: stop, disable and pause reach a run before its next call, and while it waits on one."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - names state the rule
 """What becomes of a tool call: judged, counted, timed, replayed, and always answered unless it ends the run."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - names state the rule
 """Budgets: what is reserved and settled, what is refused, and that no interleaving passes a limit."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - names state the rule
 """The demonstration: every scenario ends as it says, recorded whole, with exactly one stop reason."""
 
 from __future__ import annotations

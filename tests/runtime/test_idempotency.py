@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - names state the rule
 """Idempotency: of many callers one runs, repeats get the record, and what is unknown is never run again."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - names state the rule
 """The loop guard warns at the third equal call, stops at the next, and leaves honest work alone."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - names state the rule
 """Policy: first match wins, no match is a denial, and what cannot be judged is denied."""
 
 from __future__ import annotations

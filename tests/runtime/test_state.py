@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - names state the rule
 """The state machine: published transitions are made and told, all others raise and change nothing."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: D101, D103 - names state the rule
+# ruff: noqa: D101 - names state the rule
 """Tools: the schema a model sees, what arguments are let through, and what is said about those that are not."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: D101, D103 - names state the rule
+# ruff: noqa: D101 - names state the rule
 """A call beside the run's thread: its result, its error, and control back when it hangs."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 from __future__ import annotations
 
 import socket

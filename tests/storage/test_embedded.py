@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """What is special about a store in a directory: one owner, a private place, and a process that dies when it must."""
 
 from __future__ import annotations

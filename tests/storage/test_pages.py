@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """Cursors carry their position exactly, and only ours are taken."""
 
 from __future__ import annotations

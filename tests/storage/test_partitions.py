@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """Batches are split so that no insert touches more partitions than the engine takes."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """Audit events are read in the order they happened, each once."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """Lists of runs hold what the filter says, in the order asked for, each run once over all pages."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """Spans are read once each, in their newest version, however they arrived."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """What is special about a store behind a URL: it can be away, overloaded, or somebody else's."""
 
 from __future__ import annotations

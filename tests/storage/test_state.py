@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - a test's name is the rule it proves
 """The transactional state: private, durable across a kill, shared by threads."""
 
 from __future__ import annotations
