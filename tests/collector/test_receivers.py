@@ -7,12 +7,14 @@ import gzip
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from backports import zstd
 from google.protobuf.json_format import MessageToDict
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -23,6 +25,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from tests.support.collector_server import MemorySink, pipeline_of, running, served
 from tests.support.export_requests import logs, span_id, traces
 
+from spanhouse_collector import intake
 from spanhouse_collector.caller import Caller, CallerRefusedError
 from spanhouse_collector.pipeline import Pipeline
 
@@ -83,8 +86,8 @@ def test_logs_are_taken_too(door: Door) -> None:
     assert {row["body"] for row in door.stored("logs")} == {"one", "two"}
 
 
-@pytest.mark.parametrize("path", ["/v1/traces/", "/v1/traces?a=b", "/v1/traces/?"])
-def test_a_trailing_slash_and_a_query_change_nothing(door: Door, path: str) -> None:
+@pytest.mark.parametrize("path", ["/v1/traces/", "/v1/traces?a=b", "/v1/traces/?", "/api/public/otel/v1/traces"])
+def test_a_trailing_slash_a_query_and_the_base_path_of_others_change_nothing(door: Door, path: str) -> None:
     assert door.post(traces(1).SerializeToString(), path).status_code == 200
     assert door.stored()
 
@@ -116,11 +119,13 @@ def test_an_empty_request_is_a_success_and_stores_nothing(door: Door, body: byte
     assert door.pipeline.lag().records == 0
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "identity"])
-def test_content_encodings_are_undone(door: Door, encoding: str) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstd.compress), ("identity", bytes)],
+)
+def test_content_encodings_are_undone(door: Door, encoding: str, compress: Callable[[bytes], bytes]) -> None:
     body = traces(3, 2).SerializeToString()
-    sent = gzip.compress(body) if encoding == "gzip" else body
-    assert door.post(sent, content_encoding=encoding).status_code == 200
+    assert door.post(compress(body), content_encoding=encoding).status_code == 200
     assert len(door.stored()) == 2
 
 
@@ -309,6 +314,29 @@ def test_a_pipeline_that_has_stopped_is_a_503(tmp_path: Path) -> None:
     pipeline = pipeline_of(MemorySink(), tmp_path)
     with served(pipeline) as client:
         assert client.post("/v1/traces", content=traces(1).SerializeToString()).status_code == 503
+
+
+def test_a_fault_of_ours_is_a_503_so_that_nothing_is_dropped(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: Any) -> None:
+        msg = "a fault"
+        raise RuntimeError(msg)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "read", read)
+        response = door.post(traces(1).SerializeToString())
+    assert (response.status_code, response.headers["retry-after"]) == (503, "60")
+    assert door.post(traces(1).SerializeToString()).status_code == 200
+
+
+def test_more_than_the_memory_for_bodies_is_a_429_with_a_time_to_come_back(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("spanhouse_collector.door._HELD_BYTES", 10)
+        response = door.post(traces(1).SerializeToString())
+    assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+    assert "hold 10 bytes already" in status(response).message
+    assert door.post(traces(1).SerializeToString()).status_code == 200
 
 
 def test_what_was_taken_and_refused_is_counted(door: Door) -> None:

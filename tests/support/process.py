@@ -68,6 +68,7 @@ class ServerProcess:
                     return
             except httpx.TransportError:
                 time.sleep(0.05)
+        self.kill()
         raise AssertionError(self.log.read_text())
 
     def kill(self) -> None:
