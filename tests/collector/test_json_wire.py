@@ -131,7 +131,7 @@ def test_a_cut_off_emoji_spoils_only_its_string() -> None:
         (span(attributes=[{"key": "k", "value": {"boolValue": "yes"}}]), "must be true or false"),
         (span(attributes=[{"key": "k", "value": {"bytesValue": "!"}}]), "is no base64"),
         (span(startTimeUnixNano="noon"), "startTimeUnixNano must be a whole number"),
-        (span(startTimeUnixNano=-1), "it must be 0 to"),
+        (span(flags=-1), "it must be 0 to"),
         (span(traceId=7), "traceId must be hex digits"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"resourceSpans":' * 50_000, "nested too deeply"),
