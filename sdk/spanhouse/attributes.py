@@ -41,6 +41,8 @@ INPUT_BYTES: Final = "spanhouse.input.bytes"
 OUTPUT_BYTES: Final = "spanhouse.output.bytes"
 BODY_BYTES: Final = "spanhouse.body.bytes"
 """How long a text was that is not stored, because the tenant wants no content stored."""
+NOTES: Final = frozenset({CONTENT_CAPTURED, REDACTED, INPUT_BYTES, OUTPUT_BYTES, BODY_BYTES})
+"""What the collector writes on records of anybody: no sign of who sent them."""
 
 # --- Spanhouse's own: steps and tools ------------------------------------------------------------------------------
 STEP: Final = "spanhouse.step"

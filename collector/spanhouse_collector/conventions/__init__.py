@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from spanhouse import attributes as own
 from spanhouse_collector.conventions.agent_log import LogConvention
 from spanhouse_collector.conventions.ai_sdk import AI_SDK
 from spanhouse_collector.conventions.claude_code import CLAUDE_CODE, CLAUDE_CODE_LOGS
@@ -57,13 +58,15 @@ _BY_KEYS: Final = (*(each for each in CONVENTIONS if each is not OTEL_GENAI), OT
 def detect(scope: str, keys: Collection[str]) -> Convention | None:
     """Return the convention a span speaks, None where it speaks none that is known.
 
-    The scope says it best; only where no convention claims the scope do the attribute keys decide.
+    The scope says it best; only where no convention claims the scope do the attribute keys decide, without what the
+    collector noted itself when it redacted.
     """
+    said = [key for key in keys if key not in own.NOTES]
     for convention in CONVENTIONS:
         if any(matches(pattern, scope) for pattern in convention.scopes):
             return convention
     for convention in _BY_KEYS:
-        if any(matches(pattern, key) for pattern in convention.keys for key in keys):
+        if any(matches(pattern, key) for pattern in convention.keys for key in said):
             return convention
     return None
 

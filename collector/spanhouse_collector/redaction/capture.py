@@ -60,6 +60,9 @@ def _spans(rows: pa.Table, off: np.ndarray) -> dict[str, pa.Array]:
     flat = _attributes(rows, off)
     for column, key in (("input", own.INPUT_BYTES), ("output", own.OUTPUT_BYTES)):
         _note_size(flat, rows[column], key, off)
+    # Said among the attributes too, from which a span is normalised again when a mapping was mended.
+    rows_off = np.flatnonzero(off)
+    flat.put(own.CONTENT_CAPTURED, rows_off, ["false"] * len(rows_off))
     changed["attributes"] = flat.array()
     return changed
 

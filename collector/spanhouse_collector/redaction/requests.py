@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from spanhouse import attributes as own
 from spanhouse_collector import wire
 from spanhouse_collector.conventions.readers import as_text, name
 from spanhouse_collector.policy.model import Mode
@@ -50,6 +51,7 @@ class _Walk:
     def __init__(self, cutter_of: Callable[[str], Cutter], found: Found, tenant: str, *, secrets: bool) -> None:
         self._cutter_of, self._found, self._secrets = cutter_of, found, secrets
         self._tenant, self._cutter = tenant, cutter_of(tenant)
+        self._here = 0
 
     def message(self, message: Any) -> None:  # noqa: ANN401 - a wire message
         for field, value in message.ListFields():
@@ -81,7 +83,10 @@ class _Walk:
         tenant = _tenant(record.attributes, self._tenant)
         if tenant != self._tenant:
             self._tenant, self._cutter = tenant, self._cutter_of(tenant)
+        self._here = 0
         self.message(record)
+        if self._here:
+            _count(record.attributes, self._here)
         self._tenant, self._cutter = outer
 
     def _pair(self, raw: bytes, depth: int, *, rules: bool = False) -> bytes | None:
@@ -149,6 +154,7 @@ class _Walk:
 
     def _note(self, kinds: dict[str, int]) -> None:
         for kind, count in kinds.items():
+            self._here += count
             self._found[self._tenant, kind] += count
 
 
@@ -162,3 +168,16 @@ def _tenant(attributes: Iterable[bytes], otherwise: str) -> str:
             if key in TENANT_KEYS and (said := name(value)):
                 return said
     return otherwise
+
+
+def _count(attributes: Any, found: int) -> None:  # noqa: ANN401 - a repeated field
+    kept = []
+    for raw in attributes:
+        if own.REDACTED.encode() in raw:
+            key, value = wire.key_value(raw)
+            if key == own.REDACTED and type(value) is int:
+                found += value
+                continue
+        kept.append(raw)
+    number = wire.AnyValue(int_value=found).SerializeToString()
+    attributes[:] = [*kept, wire.KeyValue(key=own.REDACTED.encode(), value=number).SerializeToString()]
