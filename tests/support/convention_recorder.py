@@ -45,7 +45,7 @@ class Recorder:
         self._spans = InMemorySpanExporter()
         self._traces = TracerProvider(resource=resource, id_generator=_Counted(seed))
         self._traces.add_span_processor(SimpleSpanProcessor(self._spans))
-        self._records = InMemoryLogRecordExporter()
+        self._records = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
         self._logs = LoggerProvider(resource=resource)
         self._logs.add_log_record_processor(SimpleLogRecordProcessor(self._records))
 
