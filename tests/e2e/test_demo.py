@@ -31,6 +31,7 @@ class Showing:
         command = [*spanhouse("demo"), "--data", str(data), "--http", address, "--grpc", "", "--ui", "false", *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.lines: list[str] = []
+        self._ended = False
         self._heard = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -41,12 +42,18 @@ class Showing:
             with self._heard:
                 self.lines.append(line.rstrip())
                 self._heard.notify_all()
+        with self._heard:
+            self._ended = True
+            self._heard.notify_all()
 
     def wait_for(self, words: str) -> None:
         """Return once a line with these words was printed."""
         with self._heard:
-            found = self._heard.wait_for(lambda: any(words in line for line in self.lines), PATIENCE_SECONDS)
-        assert found, self.lines
+            self._heard.wait_for(lambda: self._ended or self._said(words), PATIENCE_SECONDS)
+            assert self._said(words), "\n".join(self.lines)
+
+    def _said(self, words: str) -> bool:
+        return any(words in line for line in self.lines)
 
     def end(self, number: signal.Signals) -> int:
         """Send a signal and return the exit code."""
