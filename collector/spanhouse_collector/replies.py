@@ -37,8 +37,8 @@ class _Partial(NamedTuple):
     """How a signal's answer is made, and how it calls the number of refused records."""
 
     response: Any
-    count: str
-    json_count: str
+    number: str
+    json_number: str
 
 
 _PARTIAL: Final[dict[Signal, _Partial]] = {
@@ -68,7 +68,7 @@ class Reply:
 def taken(signal: Signal, encoding: Encoding, rejected: int, message: str) -> Reply:
     """Return the answer to a request that was taken, wholly or (with a count and a reason) in part."""
     if encoding is Encoding.JSON:
-        count = _PARTIAL[signal].json_count
+        count = _PARTIAL[signal].json_number
         partial = {"partialSuccess": {count: str(rejected), "errorMessage": message}} if rejected else {}
         return Reply(200, json.dumps(partial).encode(), encoding)
     return Reply(200, response(signal, rejected, message), encoding)
@@ -79,7 +79,7 @@ def response(signal: Signal, rejected: int, message: str) -> bytes:
     if not rejected:
         return b""
     partial = _PARTIAL[signal]
-    said = {partial.count: rejected, "error_message": message[:_LONGEST_MESSAGE].encode("utf-8", "replace").decode()}
+    said = {partial.number: rejected, "error_message": message[:_LONGEST_MESSAGE].encode("utf-8", "replace").decode()}
     return partial.response(partial_success=said).SerializeToString()  # type: ignore[no-any-return]
 
 

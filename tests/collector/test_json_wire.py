@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.export_requests import logs, traces
 
@@ -181,6 +181,7 @@ def test_a_value_of_json_too_deep_to_be_read_costs_only_itself() -> None:
     assert wire.key_value(read.attributes[1]) == ('[}\\"', "{[")
 
 
+@settings(deadline=None)
 @given(
     st.recursive(st.none() | st.text('[]{}"\\a'), lambda inner: st.lists(inner, max_size=3), max_leaves=20),
     st.integers(1, 6),

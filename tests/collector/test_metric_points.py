@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
@@ -120,6 +120,7 @@ def test_resource_scope_and_schema_urls_stand_beside_every_point() -> None:
 pairs = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.text("xyz", max_size=3), max_size=4)
 
 
+@settings(deadline=None)
 @given(pairs, pairs)
 def test_a_series_is_its_attributes_whatever_their_order(first: dict[str, str], second: dict[str, str]) -> None:
     one, again, other = (

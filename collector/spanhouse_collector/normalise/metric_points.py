@@ -46,7 +46,7 @@ class MetricPoints:
                         rows += self._rows(metric, context, record)
         columns = Columns(_SCHEMA)
         for name in _SCHEMA.names if rows else ():
-            default = None if _SCHEMA.field(name).nullable else []
+            default: Any = None if _SCHEMA.field(name).nullable else []
             columns.put(name, 0, [row.get(name, default) for row in rows])
         return columns.table(len(rows))
 
