@@ -168,6 +168,14 @@ def test_triage_of_a_run_that_knows_little_says_so(served: Served) -> None:
     assert "None" not in printed
 
 
+def test_triage_shows_a_budget_that_is_no_pair_of_numbers(served: Served) -> None:
+    """An agent may report anything; what it said is shown, and a share only where there is one."""
+    lines = [line.split() for line in run(served, "triage", HOSTILE_ID).output.splitlines()]
+    assert ["max_usd", "3", "—", "—"] in lines
+    assert ["odd", "—", "—", "—"] in lines
+    assert ["max_steps", "many", "0", "—"] in lines
+
+
 def test_triage_of_a_session_shows_each_run(served: Served) -> None:
     """In the order they happened."""
     printed = run(served, "triage", "sess-twice").output

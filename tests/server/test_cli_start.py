@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from click.testing import CliRunner
 from tests.support.process import free_port
 
 from spanhouse_server.cli.commands import cli
+from spanhouse_server.cli.serve import bind
+from spanhouse_server.settings import Settings
 
 HIDE = """
 import sys
@@ -83,3 +86,15 @@ def test_a_settings_file_that_cannot_be_used_is_said_in_one_sentence(
     file.unlink()
     file.mkdir()
     assert "cannot be read" in CliRunner().invoke(cli, ["up"]).stderr
+
+
+def test_port_0_becomes_the_port_that_was_given() -> None:
+    """What is announced can be called; and the port is ours from then on."""
+    listener, settings = bind(Settings(http="127.0.0.1:0", grpc=""))
+    with listener:
+        assert settings.port == listener.getsockname()[1] != 0
+        with socket.create_connection((settings.host, settings.port)):
+            pass
+        with pytest.raises(SystemExit) as taken:
+            bind(settings)
+        assert taken.value.code == 1

@@ -5,15 +5,18 @@ from __future__ import annotations
 import gzip
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from spanhouse import attributes as keys
+from spanhouse.client import Client
+from spanhouse.errors import ServerError
 from spanhouse.stop_reasons import StopCode, StopReason
 from spanhouse_server.importing import lines, mapping
 from spanhouse_server.importing.lines import BadLine, RunLine
 from spanhouse_server.importing.runs import spans_of
+from spanhouse_server.importing.send import wait_until_stored
 
 
 def _run(**fields: Any) -> dict[str, Any]:
@@ -177,3 +180,26 @@ def test_every_end_reason_is_a_stop_reason_and_documented(end: str) -> None:
         assert reason == StopReason(StopCode.UNKNOWN, "something_new")
     else:
         assert f"`{end}`" in (Path(__file__).parents[2] / "docs" / "import.md").read_text()
+
+
+class _Health:
+    """The far end of ``wait_until_stored``: answers, or refuses, in turn."""
+
+    def __init__(self, *answers: dict[str, int] | ServerError) -> None:
+        self._answers = list(answers)
+
+    def health(self) -> dict[str, int]:
+        answer = self._answers.pop(0)
+        if isinstance(answer, ServerError):
+            raise answer
+        return answer
+
+
+def test_waiting_for_the_store_outlasts_a_server_that_is_not_ready() -> None:
+    """A 503 is waited out like anything pending; a server that is not there is an error."""
+    busy, idle = {"pending_items": 1, "pending_traces": 0}, {"pending_items": 0, "pending_traces": 0}
+    full = ServerError("journal full", status=503)
+    assert wait_until_stored(cast("Client", _Health(busy, full, idle)), timeout=60)
+    assert not wait_until_stored(cast("Client", _Health()), timeout=0)
+    with pytest.raises(ServerError, match="away"):
+        wait_until_stored(cast("Client", _Health(ServerError("away"))), timeout=60)

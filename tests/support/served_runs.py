@@ -248,4 +248,5 @@ def _hostile(body: Body) -> None:
         },
         INPUT=f"say {ESCAPE}",
         OUTPUT=f"said {ESCAPE}",
+        BUDGET='{"max_usd": 3, "odd": null, "max_steps": {"limit": 0, "used": "many"}}',
     )
