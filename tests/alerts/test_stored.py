@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import Engine
@@ -183,7 +183,7 @@ def test_a_run_that_still_goes_on_warns_and_pages_once_each(
         now = clock()
         return {**span(f"m{number}", "llm", "a", cost_usd=usd, **columns), "start": now, "end": now, "received_at": now}
 
-    columns = {"tenant": "acme", "trace_id": "night", "run_hint": "long", "input_tokens": 9}
+    columns: dict[str, Any] = {"tenant": "acme", "trace_id": "night", "run_hint": "long", "input_tokens": 9}
     assert sent(own(is_final=False, start=began, end=began, received_at=began), call(0, 7.5)) == []
     assert sent(call(1, 1.0)) == ["warn"]
     assert sent(call(2, 0.5)) == []

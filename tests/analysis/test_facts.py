@@ -35,8 +35,7 @@ def test_a_run_without_an_end_is_abandoned_after_the_lease_and_not_before() -> N
 
 def test_a_sub_agent_that_ended_does_not_end_the_run_it_works_for() -> None:
     """Its parent, the tool call it is behind, comes only when that ends; by its clock it even began before the run."""
-    own = {"run_hint": "r", "stop_reason": "finish"}
-    sub_agent = span("s", "agent", "tool", at=-1, **own)
+    sub_agent = span("s", "agent", "tool", at=-1, run_hint="r", stop_reason="finish")
     [run] = compute(span("a", "agent", "http", seconds=0, is_final=False, run_hint="r"), sub_agent)
     assert (run["status"], run["root_span_id"]) == ("running", "a")
     ended = span("a", "agent", "http", seconds=9, run_hint="r", stop_reason="max_steps", spans_expected=3)

@@ -87,7 +87,13 @@ def test_when_the_run_ends_nothing_is_counted_twice(store: Store, publish: Publi
 
 def test_a_run_that_reports_its_cost_as_a_whole_counts_at_its_end(store: Store, publish: Publish) -> None:
     """Such as an import without messages; its figures are no step of it."""
-    whole = {"cost_usd": 0.5, "input_tokens": 900, "output_tokens": 100, "response_model": "gpt-5", "steps": 17}
+    whole: dict[str, Any] = {
+        "cost_usd": 0.5,
+        "input_tokens": 900,
+        "output_tokens": 100,
+        "response_model": "gpt-5",
+        "steps": 17,
+    }
     publish(span("a", "agent", seconds=30, run_hint="r", **whole))
     assert ask(store) == {"spend": 0.5, "tokens_spent": 1000.0, "unpriced_calls": 0.0}
     assert ask(store, "spend", until=EPOCH + timedelta(seconds=30)) == {"spend": None}
@@ -164,10 +170,14 @@ def test_the_calls_of_a_run_add_up_to_what_the_run_cost(data: st.DataObject) -> 
     """Whatever hangs on whatever: steps and usage rows hold exactly the tokens and, where it is known, the cost."""
     classes = st.sampled_from(["agent", "llm", "tool", "step", "embedding", "other", "workflow"])
     some = st.none() | st.integers(0, 9)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number in range(data.draw(st.integers(1, 9))):
         parent = data.draw(st.sampled_from(["", "gone", *(row["span_id"] for row in rows)]))
-        figures = {"cost_usd": data.draw(some), "input_tokens": data.draw(some), "output_tokens": data.draw(some)}
+        figures: dict[str, Any] = {
+            "cost_usd": data.draw(some),
+            "input_tokens": data.draw(some),
+            "output_tokens": data.draw(some),
+        }
         decision = data.draw(st.sampled_from(["", "deny"]))
         rows.append(span(f"s{number}", data.draw(classes), parent, at=number, decision=decision, **figures))
     found = facts.compute(frame(rows), NOW)

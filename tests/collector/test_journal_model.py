@@ -1,4 +1,4 @@
-# ruff: noqa: D102 - a rule's name says what it does
+
 """The journal against a model of it: any order of appends, batches, restarts, tears and damage."""
 
 from __future__ import annotations
