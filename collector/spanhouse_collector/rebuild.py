@@ -13,7 +13,9 @@ from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spanhouse_collector import wire
 from spanhouse_collector.normalise.contexts import RESOURCE_SCHEMA, SCOPE_SCHEMA
@@ -30,9 +32,11 @@ COLUMNS: Final = (
     *KEPT,
     *("version", "received_at", "name", "span_kind", "status", "status_message", "scope_name", "scope_version"),
     *("attributes", "resource", "scope_attributes", "input", "output", "system_instructions", "tool_definitions"),
+    "args_hash",
 )
 """Columns of ``spans`` that a span is rebuilt from."""
 
+_NEVER_CHANGED: Final = frozenset({*KEPT, "version", "received_at", "attributes", "resource", "scope_attributes"})
 _KINDS: Final = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _CODES: Final = {"ok": 1, "error": 2}
 _RECEIVED_BITS: Final = 8
@@ -62,6 +66,9 @@ def renewed(stored: pa.Table, normalised: pa.Table, now_us: int) -> pa.Table:
     rows = normalised.take(pa.array([place[key] for key in _ids(stored)], pa.int64()))
     for name in KEPT:
         rows = _with(rows, name, stored.column(name).cast(SCHEMAS["spans"].field(name).type))
+    # The hash was made of the arguments before secrets were cut out of them; where they are the same, so is it.
+    known = pc.and_(pc.equal(rows["input"], stored["input"]), pc.not_equal(stored["args_hash"], ""))
+    rows = _with(rows, "args_hash", pc.if_else(known, stored["args_hash"], rows["args_hash"]))
     before = stored.column("received_at").cast(pa.int64()).to_numpy()
     received = np.maximum(before + 1, now_us)
     final = stored.column("is_final").to_numpy(zero_copy_only=False).astype(np.int64)
@@ -69,6 +76,23 @@ def renewed(stored: pa.Table, normalised: pa.Table, now_us: int) -> pa.Table:
     version = (final << _FINAL_BIT) | (received << _RECEIVED_BITS) | collector.astype(np.int64)
     rows = _with(rows, "received_at", pa.array(received, pa.timestamp("us", "UTC")))
     return _with(rows, "version", pa.array(version.astype(np.uint64)))
+
+
+def changed(stored: pa.Table, rows: pa.Table) -> pa.Table:
+    """Return those of the rows that say something else than the stored ones in their place.
+
+    Whether an attribute's text stands in the map or in a column of its own is no difference.
+
+    Args:
+        stored: rows of ``spans`` with all their columns.
+        rows: what `renewed` made of them.
+    """
+    different = np.zeros(rows.num_rows, np.bool_)
+    for name in SCHEMAS["spans"].names:
+        if name not in _NEVER_CHANGED:
+            before, after = pl.Series(stored.column(name)), pl.Series(rows.column(name))
+            different |= before.ne_missing(after).to_numpy()
+    return rows.filter(pa.array(different))
 
 
 def _with(rows: pa.Table, name: str, values: Any) -> pa.Table:  # noqa: ANN401 - an Arrow array

@@ -221,6 +221,25 @@ class Client:
         path = f"/api/v1/keys/{_part(key_id)}/rotate"
         return _json(self._request("POST", path, json={"overlap_seconds": overlap_seconds}))
 
+    def ledger(self, **filters: Any) -> Json:  # noqa: ANN401 - text, number or list
+        """Return what became of the records received: ``{"totals": {...}, "minutes": [...], "truncated"}``."""
+        return self._get("/api/v1/ledger", filters)
+
+    def system(self) -> Json:
+        """Return the server's own state: versions, store, schema, journal, dead letters, disk, gaps, open ends."""
+        return self._get("/api/v1/system")
+
+    def reprocess(self, since: str, *, until: str | None = None, tenant: str = "") -> Json:
+        """Start normalising stored spans again and return the job; needs the operator token."""
+        said = {"since": since, "until": until, "tenant": tenant}
+        job: Json = _json(self._request("POST", "/api/v1/reprocess", json=said))["job"]
+        return job
+
+    def reprocessing(self) -> Json | None:
+        """Return the last reprocessing job as it stands; None where there was none since the server started."""
+        job: Json | None = self._get("/api/v1/reprocess")["job"]
+        return job
+
     def health(self) -> Json:
         """Return what ``/readyz`` says: journal lag and the state of the store."""
         return self._get("/readyz")

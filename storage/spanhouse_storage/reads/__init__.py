@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spanhouse_storage.reads.audit import AUDIT_COLUMNS, AuditFilter, audit_events
 from spanhouse_storage.reads.filters import LONE_CALL, RunFilter, Texts, where
-from spanhouse_storage.reads.ledger import LEDGER_COUNTS, LedgerFilter, ledger_minutes, ledger_totals
+from spanhouse_storage.reads.ledger import LEDGER_COUNTS, LedgerFilter, ledger_gaps, ledger_minutes, ledger_totals
 from spanhouse_storage.reads.messages import messages_of_traces
 from spanhouse_storage.reads.metric_points import POINT_COLUMNS, PointFilter, metric_points
 from spanhouse_storage.reads.pages import CursorError, Page
@@ -21,6 +21,7 @@ from spanhouse_storage.reads.runs import (
     runs_by_trace,
     steps_of_run,
     steps_of_runs,
+    unpriced_models,
     with_audit_counts,
 )
 from spanhouse_storage.reads.scores import SCORE_COLUMNS, ScoredRun, ScoreFilter, list_scores
@@ -36,6 +37,7 @@ from spanhouse_storage.reads.spans import (
     spans_page,
     traces_received_since,
 )
+from spanhouse_storage.reads.sweep import SpanHour, SpanWindow, span_hours, spans_of_hour
 
 __all__ = [
     "AUDIT_COLUMNS",
@@ -59,11 +61,14 @@ __all__ = [
     "RunFilter",
     "ScoreFilter",
     "ScoredRun",
+    "SpanHour",
+    "SpanWindow",
     "Texts",
     "audit_events",
     "bucket_bounds",
     "facets",
     "find_traces",
+    "ledger_gaps",
     "ledger_minutes",
     "ledger_totals",
     "list_runs",
@@ -75,11 +80,14 @@ __all__ = [
     "runs_by_session",
     "runs_by_trace",
     "span",
+    "span_hours",
+    "spans_of_hour",
     "spans_of_traces",
     "spans_page",
     "steps_of_run",
     "steps_of_runs",
     "traces_received_since",
+    "unpriced_models",
     "where",
     "with_audit_counts",
 ]

@@ -51,6 +51,14 @@ def ledger_minutes(store: Store, wanted: LedgerFilter, *, limit: int) -> list[di
     return rows
 
 
+def ledger_gaps(store: Store, wanted: LedgerFilter, *, limit: int) -> list[dict[str, int]]:
+    """Return the minutes (seconds since 1970) whose sums do not add up, newest first: `received` and `accounted`."""
+    lines, parameters = _lines(wanted)
+    statement = sql.compose(_PACKAGE, "ledger_gaps", lines=lines)
+    rows: list[dict[str, int]] = store.query(statement, {**parameters, "limit": limit}).to_pylist()
+    return [{**row, "minute": row["minute"] * 60} for row in rows]
+
+
 def _lines(wanted: LedgerFilter) -> tuple[str, dict[str, Any]]:
     rows, lines, parameters = ["1"], ["1"], dict[str, Any]()
     for column in ("tenant", "signal", "source"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from spanhouse_storage.contract import QueryError, Store
 from spanhouse_storage.reads.filters import RunFilter, where
 from spanhouse_storage.reads.pages import Page, decode, encode
 from spanhouse_storage.reads.spans import tenant_condition
+from spanhouse_storage.reads.times import nanos
 from spanhouse_storage.tables import SCHEMAS
 
 _PACKAGE = "spanhouse_storage"
@@ -146,6 +148,13 @@ def with_audit_counts(store: Store, runs: pa.Table) -> pa.Table:
         rows = store.query(sql.load(_PACKAGE, "audit_counts"), {"runs": keys}).to_pylist()
         counted = {(row["tenant"], row["run_id"]): row["stored"] for row in rows}
     return runs.append_column(_AUDIT_STORED, pa.array([counted.get(key, 0) for key in keys], pa.uint32()))
+
+
+def unpriced_models(store: Store, since: datetime, *, limit: int = 50) -> list[dict[str, Any]]:
+    """Return the models of runs started since whose price nobody knows, most used first: `model` and `runs`."""
+    rows = store.query(sql.load(_PACKAGE, "unpriced_models"), {"since": nanos(since), "limit": limit})
+    found: list[dict[str, Any]] = rows.to_pylist()
+    return found
 
 
 def facets(store: Store) -> dict[str, list[str]]:

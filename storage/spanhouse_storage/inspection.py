@@ -1,0 +1,52 @@
+"""What a store is made of at this moment: sizes by table, and how its schema differs from this program's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spanhouse_storage import sql
+from spanhouse_storage.contract import Store
+from spanhouse_storage.migrations import migrations
+from spanhouse_storage.tables import SCHEMAS
+
+_PACKAGE = "spanhouse_storage"
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """One table: its rows, versions of the same row included, and its bytes on disk."""
+
+    table: str
+    rows: int
+    bytes: int
+
+
+def sizes(store: Store) -> list[TableSize]:
+    """Return the sizes of this program's tables, the largest first."""
+    rows = store.query(sql.load(_PACKAGE, "table_sizes"), {"tables": list(SCHEMAS)}).to_pylist()
+    return [TableSize(**row) for row in rows]
+
+
+def schema_number(store: Store) -> int:
+    """Return the number of the newest migration the store has."""
+    found = store.query("SELECT max(number) AS newest FROM schema_migrations").column("newest")[0].as_py()
+    return int(found)
+
+
+def drift(store: Store) -> list[str]:
+    """Return what is otherwise in the store than this program expects, in words; nothing where all is as it should be.
+
+    A migration that was not run, a table or column that is missing, and a column that nobody here knows.
+    """
+    applied = set(store.query("SELECT number FROM schema_migrations").column("number").to_pylist())
+    found = [f"migration {each.name} was not run" for each in migrations() if each.number not in applied]
+    columns: dict[str, set[str]] = {}
+    for row in store.query(sql.load(_PACKAGE, "table_columns"), {"tables": list(SCHEMAS)}).to_pylist():
+        columns.setdefault(row["table"], set()).add(row["name"])
+    for table, schema in SCHEMAS.items():
+        if table not in columns:
+            found.append(f"table {table} is missing")
+            continue
+        found += [f"column {table}.{name} is missing" for name in schema.names if name not in columns[table]]
+        found += [f"column {table}.{name} is unknown" for name in sorted(columns[table] - set(schema.names))]
+    return found

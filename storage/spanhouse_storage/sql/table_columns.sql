@@ -1,0 +1,3 @@
+SELECT table, name
+FROM system.columns
+WHERE database = currentDatabase() AND table IN {tables:Array(String)}
