@@ -12,6 +12,8 @@ from spanhouse_alerts.engine import AlertEngine
 from spanhouse_analysis.job import FactsJob
 from spanhouse_collector.pipeline import Pipeline
 from spanhouse_server.control.board import Board
+from spanhouse_server.readiness import Readiness
+from spanhouse_server.reprocess import Reprocessing
 from spanhouse_server.settings import Settings
 from spanhouse_storage.contract import Store
 
@@ -28,6 +30,8 @@ class Parts:
     alerts: AlertEngine
     board: Board
     operator_token: str
+    readiness: Readiness
+    reprocessing: Reprocessing
 
 
 def parts_of(request: Request) -> Parts:

@@ -26,18 +26,23 @@ from spanhouse_server.api import (
     audit,
     control,
     health,
+    ledger,
     metrics,
     models,
     parameters,
     problems,
+    reprocess,
     requests,
     runs,
     scores,
+    system,
     tools,
 )
 from spanhouse_server.api.hosts import LoopbackNamesOnly
 from spanhouse_server.control.board import Board
 from spanhouse_server.parts import Parts
+from spanhouse_server.readiness import Readiness
+from spanhouse_server.reprocess import Reprocessing
 from spanhouse_server.settings import Settings
 from spanhouse_storage.migrations import migrate
 from spanhouse_storage.opening import open_store
@@ -91,6 +96,10 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             alerts=engine,
             board=Board(state, clock),
             operator_token=token.ensure(data),
+            readiness=Readiness(
+                store, pipeline, facts, journal_limit=settings.journal_limit, grace=settings.ready_grace
+            ),
+            reprocessing=Reprocessing(store, facts.touch),
         )
         undo.pop_all()
     return parts
@@ -113,6 +122,7 @@ def create_app(parts: Parts) -> FastAPI:
             stack.callback(parts.facts.stop)
             parts.pipeline.start()
             stack.callback(parts.pipeline.stop)
+            stack.callback(parts.reprocessing.stop)
             parts.alerts.start()
             stack.callback(parts.alerts.stop)
             if parts.settings.grpc:
@@ -139,7 +149,8 @@ def create_app(parts: Parts) -> FastAPI:
     problems.install(app)
     app.include_router(otlp_router(door))
     app.include_router(health.router)
-    for part in (runs, requests, metrics, tools, models, scores, audit, alerts, control):
+    readings = runs, requests, metrics, tools, models, scores, audit, alerts, ledger, system
+    for part in (*readings, control, reprocess):
         app.include_router(part.router, dependencies=[Depends(parameters.known_only)])
     if dashboards is not None:
         app.mount("/ui", dashboards)

@@ -130,6 +130,9 @@ class Settings:
     journal_limit: int = _setting(
         "SPANHOUSE_JOURNAL_LIMIT", "4GiB", parse_size, "Journal size at which senders are told to come back later"
     )
+    ready_grace: float = _setting(
+        "SPANHOUSE_READY_GRACE", "30s", parse_age, "Time the store may be away before /readyz answers 503"
+    )
     run_lease: float = _setting(
         "SPANHOUSE_RUN_LEASE", "30m", parse_age, "Time without a sign of life after which a run counts as abandoned"
     )

@@ -10,10 +10,6 @@ from starlette.responses import Response
 
 from spanhouse_server.api.answers import json_answer
 from spanhouse_server.parts import parts_of
-from spanhouse_storage.contract import StorageError
-
-JOURNAL_FULL = 0.98
-"""Share of the journal's limit from which a larger body may not fit any more."""
 
 router = APIRouter(tags=["health"])
 
@@ -26,26 +22,14 @@ async def alive() -> Response:
 
 @router.get("/readyz")
 def ready(request: Request) -> Response:
-    """Return the journal's lag and the store's state; 503 where the store does not answer or the journal is full."""
-    parts = parts_of(request)
-    lag = parts.pipeline.lag()
-    body = {
-        "status": "ok",
-        "pending_items": lag.items,
-        "journal_bytes": lag.journal_bytes,
-        "pending_seconds": lag.seconds,
-        "pending_traces": parts.facts.pending(),
-        "store": parts.store.info.kind,
-        "store_error": None,
-    }
-    try:
-        parts.store.query("SELECT 1")
-    except StorageError as error:
-        body |= {"status": "degraded", "store_error": str(error)}
-        return json_answer(body, HTTPStatus.SERVICE_UNAVAILABLE)
-    if lag.journal_bytes > JOURNAL_FULL * parts.settings.journal_limit:
-        return json_answer(body | {"status": "journal full"}, HTTPStatus.SERVICE_UNAVAILABLE)
-    return json_answer(body)
+    """Return the journal's lag and the store's state; 503 with reasons where the server can take no work.
+
+    That is when the journal is full, or the store has been away for longer than ``SPANHOUSE_READY_GRACE``: until then
+    the journal holds what comes.
+    """
+    found = parts_of(request).readiness.look()
+    body = {"status": "not ready" if found.reasons else "ok", "reasons": found.reasons, **found.figures}
+    return json_answer(body, HTTPStatus.SERVICE_UNAVAILABLE if found.reasons else HTTPStatus.OK)
 
 
 @router.get("/metrics")

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import click
 
-from spanhouse_server.cli import alerts, audit, control, exporting, importing, metrics, runs, serve, triage
+from spanhouse_server.cli import (
+    alerts,
+    audit,
+    control,
+    doctor,
+    exporting,
+    importing,
+    metrics,
+    reprocess,
+    runs,
+    serve,
+    triage,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -30,5 +42,7 @@ for command in (
     alerts.alerts,
     audit.audit,
     control.control,
+    reprocess.reprocess,
+    doctor.doctor,
 ):
     cli.add_command(command)

@@ -1,0 +1,20 @@
+"""``/api/v1/system``: the server's own state in one document."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from spanhouse_server import system
+from spanhouse_server.api.answers import json_answer
+from spanhouse_server.parts import parts_of
+
+router = APIRouter(prefix="/api/v1/system", tags=["health"])
+
+
+@router.get("")
+def state(request: Request) -> Response:
+    """Return versions, store, schema, journal, dead letters, disks, gaps of the ledger, and what of runs is missing."""
+    return json_answer(system.report(parts_of(request), datetime.now(UTC)))
