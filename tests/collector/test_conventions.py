@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.otlp_bodies import event, row
+from tests.support.otlp_bodies import event, row, rows, span, traces
 
 from spanhouse.canonical import args_hash
 from spanhouse_collector.conventions import CONVENTIONS, readers
@@ -489,3 +489,67 @@ def test_ai_sdk_model_call() -> None:
     assert answer["parts"] == [{"type": "tool_call", "id": "c1", "name": "find", "arguments": {"a": 1}}]
     assert (only["provider"], only["finish_reasons"], only["ttft_ms"]) == ("openai", ["tool_calls"], 12.5)
     assert (only["session_id"], only["request_id"], only["input_tokens"]) == ("s", "q", 10)
+
+
+# --- LangSmith, Logfire, coding agents' spans -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attributes", "name", "scope", "span_class"),
+    [
+        ({"langsmith.span.kind": "llm"}, "s", "langsmith", "llm"),
+        ({"langsmith.span.kind": "parser"}, "s", "langsmith", "step"),
+        ({"langsmith.span.kind": "retriever"}, "s", "langsmith", "retrieval"),
+        ({"logfire.span_type": "pending_span", **CHAT}, "s", "logfire", "other"),
+        ({"logfire.tags": ["LLM"], "request_data": "{}"}, "s", "logfire.openai", "llm"),
+        ({"logfire.tags": ["web"], "request_data": "{}"}, "s", "logfire", "other"),
+        ({"gen_ai.tool.call.id": "t"}, "claude_code.tool.execution", "com.anthropic.claude_code.tracing", "step"),
+        ({"gen_ai.tool.call.id": "t"}, "claude_code.tool", "com.anthropic.claude_code.tracing", "tool"),
+        ({}, "claude_code.interaction", "com.anthropic.claude_code.tracing", "agent"),
+        ({"span.type": "llm_request"}, "renamed", "com.anthropic.claude_code.tracing", "llm"),
+        ({"span.type": "tool"}, "a web request", "my.app", "other"),
+        ({"gen_ai.operation.name": "llm_call"}, "s", "gemini-cli", "llm"),
+        ({"model": "m", "codex.turn": 1}, "run_turn", "codex_otel.trace_safe", "other"),
+    ],
+)
+def test_span_class_by_scope_and_name(attributes: dict[str, Any], name: str, scope: str, span_class: str) -> None:
+    """Conventions with common keys are known by their scope alone."""
+    assert row(attributes, name=name, scope=scope)["span_class"] == span_class
+
+
+def test_claude_codes_input_leaves_out_the_cache() -> None:
+    """Also where the cache holds less than what was sent anew, which no comparison of the two could tell."""
+    said = {"input_tokens": 5000, "cache_read_tokens": 3000, "cache_creation_tokens": 100, "output_tokens": 7}
+    only = row(said | {"model": "m"}, name="claude_code.llm_request", scope="com.anthropic.claude_code.tracing")
+    assert (only["input_tokens"], only["cache_read_tokens"], only["cache_write_tokens"]) == (8100, 3000, 100)
+
+
+def test_gemini_clis_output_leaves_out_the_thoughts() -> None:
+    """Reasoning is part of the output everywhere else, so it is added here."""
+    said = {"gen_ai.operation.name": "llm_call", "output_token_count": 20, "thoughts_token_count": 5}
+    only = row(said, scope="gemini-cli")
+    assert (only["output_tokens"], only["reasoning_tokens"]) == (25, 5)
+
+
+def test_langsmiths_session_name_is_a_project() -> None:
+    """The session of a user stands in the metadata."""
+    said = {"langsmith.trace.session_id": "project", "langsmith.metadata.thread_id": "t"}
+    assert row(said | {"langsmith.span.kind": "chain"})["session_id"] == "t"
+
+
+def test_scores_on_a_span_become_rows() -> None:
+    """OpenInference numbers them; each has an id of its own that stays when the span is sent again."""
+    said = {
+        "evaluations.0.evaluation.name": "tone",
+        "evaluations.0.evaluation.score": "0.5",
+        "trace.annotations.0.annotation.name": "thumb",
+        "trace.annotations.0.annotation.label": "up",
+    }
+    body = traces(span(said))
+    first, again = rows(body, table="scores"), rows(body, table="scores")
+    assert [(each["name"], each["value"], each["label"]) for each in first] == [
+        ("tone", 0.5, ""),
+        ("thumb", None, "up"),
+    ]
+    assert first == again
+    assert len({each["score_id"] for each in first}) == 2

@@ -26,6 +26,7 @@ from spanhouse_collector.wire import Value
 
 NAME: Final = "claude_code"
 _PREFIX: Final = "claude_code."
+_SCOPE: Final = "com.anthropic.claude_code"
 _TYPES: Final = {
     "interaction": AGENT,
     "llm_request": LLM,
@@ -35,10 +36,12 @@ _TYPES: Final = {
 _DENIED: Final = ("reject", "rejected", "deny", "denied")
 
 
-def _class(span: Sighting) -> str:
+def _by_name(span: Sighting) -> str:
+    return _TYPES.get(span.name.removeprefix(_PREFIX), STEP) if span.name.startswith(_PREFIX) else ""
+
+
+def _by_type(span: Sighting) -> str:
     said = span.attributes.get("span.type")
-    if span.name.startswith(_PREFIX):
-        return _TYPES.get(span.name.removeprefix(_PREFIX), STEP)
     return _TYPES.get(said, "") if isinstance(said, str) else ""
 
 
@@ -49,9 +52,12 @@ def _failed(value: Value) -> bool | None:
 
 CLAUDE_CODE: Final = Convention(
     name=NAME,
-    scopes=("com.anthropic.claude_code*",),
+    scopes=(f"{_SCOPE}*",),
     # Above the rule on operations: its helper spans carry a tool call's id, which would make tool calls of them.
-    classes=(ClassRule(2, ("span.type",), _class, scopes=("com.anthropic.claude_code",), named=True),),
+    classes=(
+        ClassRule(2, (), _by_name, scopes=(_SCOPE,), named=True),
+        ClassRule(2, ("span.type",), _by_type, scopes=(_SCOPE,)),
+    ),
     sources=(
         Source("agent", ("agent.name",), name, own=True),
         Source("user_id", ("user.email", "user.account_uuid", "user.id"), name, own=True),
