@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -11,19 +12,21 @@ from typing import Final, Self
 from spanhouse.errors import SpanhouseError
 from spanhouse_collector import intake
 from spanhouse_collector.caller import Caller, CallerRefusedError, Identify, anyone
-from spanhouse_collector.check import Verdict
 from spanhouse_collector.content import ContentError, TooLargeError
 from spanhouse_collector.intake import Intake
 from spanhouse_collector.journal import JournalUnavailableError
 from spanhouse_collector.pipeline import Pipeline
 from spanhouse_collector.records import RawRecord, Signal
 from spanhouse_collector.replies import Encoding
+from spanhouse_collector.verdict import Verdict
 
 MAX_BODY: Final = 64 << 20
 
 _THREAD_BYTES: Final = 1 << 20
 _THREAD_BYTES_COMPRESSED: Final = 64 << 10
 """Larger bodies are read in a thread: what they hold would keep the event loop busy for too long."""
+
+_log = logging.getLogger(__name__)
 
 _LARGE_AT_ONCE: Final = 2
 """Large bodies read at once: each may need a multiple of its size while it is taken apart."""
@@ -90,8 +93,14 @@ class Door:
         Raises:
             RefusedError: nothing was taken.
         """
-        taken = await self._read(signal, encoding, content_encoding, body)
+        try:
+            taken = await self._read(signal, encoding, content_encoding, body, caller)
+        except RefusedError:
+            # What cannot be read costs the reading all the same.
+            caller.spend(0, len(body))
+            raise
         verdict = taken.verdict
+        caller.spend(verdict.accepted + len(verdict.rejections), taken.size)
         self.metrics.request_bytes.labels(signal).inc(taken.size)
         if verdict.accepted:
             record = RawRecord(signal, taken.body, self._clock(), caller.tenant, self._collector)
@@ -105,9 +114,11 @@ class Door:
         self._pipeline.refused(caller.tenant, signal, taken.refused, self._clock())
         return verdict
 
-    async def _read(self, signal: Signal, encoding: Encoding, content_encoding: str, body: bytes) -> Intake:
+    async def _read(
+        self, signal: Signal, encoding: Encoding, content_encoding: str, body: bytes, caller: Caller
+    ) -> Intake:
         compressed = content_encoding.strip().lower() not in {"", "identity"}
-        arguments = signal, encoding, content_encoding, body, self.max_body
+        arguments = signal, encoding, content_encoding, body, self.max_body, caller
         try:
             if len(body) > (_THREAD_BYTES_COMPRESSED if compressed else _THREAD_BYTES):
                 async with self._large:
@@ -117,6 +128,10 @@ class Door:
             raise RefusedError(413, str(error)) from error
         except (ContentError, intake.UnreadableError) as error:
             raise RefusedError(400, str(error)) from error
+        except Exception as error:
+            # Told of a fault of ours in any other way, the sender would drop what was fine.
+            _log.exception("a request of %d bytes for %s could not be read", len(body), signal)
+            raise RefusedError(503, "the collector failed to read the request", retry_after=60) from error
 
 
 class Held:

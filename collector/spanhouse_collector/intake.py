@@ -6,12 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from spanhouse_collector import json_wire, wire
-from spanhouse_collector.check import Verdict, check, remove
+from spanhouse_collector import json_wire, tenancy, wire
+from spanhouse_collector.caller import Caller
+from spanhouse_collector.check import check, remove
 from spanhouse_collector.content import decompress
 from spanhouse_collector.records import Signal
 from spanhouse_collector.refusals import by_source
 from spanhouse_collector.replies import Encoding
+from spanhouse_collector.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,10 @@ class UnreadableError(ValueError):
     """The body is no request of this signal; the message says how so."""
 
 
-def read(signal: Signal, encoding: Encoding, content_encoding: str, body: bytes, limit: int) -> Intake:
-    """Return what a request's body holds.
+def read(
+    signal: Signal, encoding: Encoding, content_encoding: str, body: bytes, limit: int, caller: Caller
+) -> Intake:
+    """Return what a request's body holds, and which of it its caller may send.
 
     Raises:
         UnreadableError: it cannot be decoded.
@@ -44,11 +48,11 @@ def read(signal: Signal, encoding: Encoding, content_encoding: str, body: bytes,
     """
     plain = decompress(body, content_encoding, limit)
     request = _json(signal, plain) if encoding is Encoding.JSON else _protobuf(signal, plain)
-    verdict = check(signal, request)
+    verdict = tenancy.judge(signal, request, caller, check(signal, request))
     refused = by_source(signal, request, verdict)
     if verdict.rejections:
         remove(signal, request, verdict)
-    changed = verdict.rejections or encoding is Encoding.JSON
+    changed = tenancy.fill_in(signal, request, caller) or verdict.rejections or encoding is Encoding.JSON
     return Intake(request.SerializeToString() if changed else plain, verdict, len(plain), refused)
 
 
