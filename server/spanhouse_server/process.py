@@ -19,7 +19,9 @@ from spanhouse_analysis.job import FactsJob
 from spanhouse_collector.door import Door
 from spanhouse_collector.grpc_front import AddressTakenError, GrpcFront, check_free
 from spanhouse_collector.pipeline import DEFAULT_SETTINGS, Pipeline
+from spanhouse_collector.policy import PolicyFile
 from spanhouse_collector.receivers import otlp_router
+from spanhouse_collector.redaction.settings import Redacting, key_in
 from spanhouse_server import token
 from spanhouse_server.api import (
     alerts,
@@ -72,6 +74,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
         msg = f"the data directory {data} cannot be made ({error.strerror}); name another with --data"
         raise ConfigurationError(msg) from error
     rules = _rules_file(settings)
+    policy = PolicyFile(_policy_file(settings))
     _check_grpc(settings)
     with ExitStack() as undo:
         store = open_store(settings.store_url)
@@ -85,6 +88,10 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             data / "journal",
             facts.touch,
             settings=replace(DEFAULT_SETTINGS, max_journal_bytes=settings.journal_limit),
+            redaction=Redacting(policy, key_in(data)),
+        )
+        pipeline.metrics.watch(
+            "policy_refused", "1 while the policy file cannot be used and the last good one holds.", policy.is_refused
         )
         engine = AlertEngine.over(store, state, rules, clock=clock, base_url=settings.url)
         parts = Parts(
@@ -178,6 +185,16 @@ def _check_grpc(settings: Settings) -> None:
     except AddressTakenError as error:
         msg = f"{error}; choose another address with --grpc 127.0.0.1:PORT, or none with --grpc ''"
         raise ConfigurationError(msg) from error
+
+
+def _policy_file(settings: Settings) -> Path:
+    if not settings.policy:
+        return settings.data_dir / "policy.yaml"
+    named = Path(settings.policy).expanduser()
+    if not named.exists():
+        msg = f"policy file {named} does not exist; name another with --policy"
+        raise ConfigurationError(msg)
+    return named
 
 
 def _rules_file(settings: Settings) -> Path | None:

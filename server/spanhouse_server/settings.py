@@ -124,6 +124,9 @@ class Settings:
     rules: str = _setting(
         "SPANHOUSE_RULES", "", str, "YAML file of alert rules; empty: DATA/rules.yaml, else the rules that ship"
     )
+    policy: str = _setting(
+        "SPANHOUSE_POLICY", "", str, "YAML file of what tenants want redacted and captured; empty: DATA/policy.yaml"
+    )
     max_body: int = _setting(
         "SPANHOUSE_MAX_BODY", "64MiB", parse_size, "Largest OTLP body, before and after decompression"
     )
