@@ -36,7 +36,14 @@ NAMES = [
     for each in LOG_CONVENTIONS
     for name in ("user_prompt", "api_request", "api_response", "sse_event", "tool_result", "tool_decision", "tool_call")
 ]
-VALUES = st.text(max_size=5) | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.none() | st.booleans() | st.lists(st.text(), max_size=2)
+VALUES = (
+    st.text(max_size=5)
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats()
+    | st.none()
+    | st.booleans()
+    | st.lists(st.text(), max_size=2)
+)
 
 
 def record(name: str, at: float = 0, **said: Any) -> LogRecord:
