@@ -14,6 +14,10 @@ LEDGER_COUNTS: Final = ("received", "stored", "rejected", "sampled_out", "late",
 _ROWS: Final = (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 40_000)
 _SECONDS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
+_MAX_TENANTS: Final = 500
+_OTHER_TENANT: Final = "(others)"
+"""Where anybody may send, senders make up tenants, and every one of them would be a series for ever."""
+
 
 class Metrics:
     """The collector's counters, on a registry of their own unless one is given."""
@@ -35,6 +39,7 @@ class Metrics:
         self.ledger = self._counter(
             "ledger", "Records counted in the ledger: each is received, and is one other thing.", "signal", "outcome"
         )
+        self._tenants: set[str] = set()
         self.redacted = self._counter("redacted", "Secrets cut out before they were stored.", "tenant", "kind")
         self.batch_rows = Histogram(
             "spanhouse_collector_batch_rows", "Rows a batch.", buckets=_ROWS, registry=self.registry
@@ -53,9 +58,13 @@ class Metrics:
                 self.ledger.labels(signal, name).inc(count)
 
     def count_redacted(self, found: Mapping[tuple[str, str], int]) -> None:
-        """Count secrets cut out: (tenant, kind) -> how many."""
+        """Count secrets cut out: (tenant, kind) -> how many; beyond so many tenants under a common name."""
         for (tenant, kind), count in found.items():
-            self.redacted.labels(tenant, kind).inc(count)
+            if tenant not in self._tenants and len(self._tenants) >= _MAX_TENANTS:
+                self.redacted.labels(_OTHER_TENANT, kind).inc(count)
+            else:
+                self._tenants.add(tenant)
+                self.redacted.labels(tenant, kind).inc(count)
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when it is asked for."""

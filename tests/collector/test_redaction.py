@@ -19,6 +19,7 @@ from tests.support.secrets import KINDS, nested, planted
 
 from spanhouse.redaction import redact
 from spanhouse_collector.dead_letters import DeadLetters
+from spanhouse_collector.metrics import Metrics
 from spanhouse_collector.normalise import Normaliser
 from spanhouse_collector.policy import Policy, read
 from spanhouse_collector.records import Normalised, RawRecord
@@ -340,3 +341,13 @@ def test_a_policy_is_one_value_over_the_pipe_to_the_decode_child() -> None:
     said = Redaction(read("default: {detectors: {card: off}, patterns: {p: {match: 'x+'}}}"), b"\x00key")
     assert Redaction.from_json(json.loads(json.dumps(said.as_json()))) == said
     assert isinstance(said.policy, Policy)
+
+
+def test_made_up_tenants_do_not_fill_the_metrics() -> None:
+    """Counts go by tenant up to a bound; what is beyond it is counted together."""
+    metrics = Metrics()
+    for number in range(600):
+        metrics.count_redacted({(f"t{number}", "jwt"): 1})
+    samples = [each for each in next(iter(metrics.redacted.collect())).samples if each.name.endswith("_total")]
+    assert len(samples) == 501
+    assert sum(each.value for each in samples) == 600
