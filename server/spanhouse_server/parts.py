@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from fastapi import Request
@@ -12,10 +12,13 @@ from spanhouse_alerts.engine import AlertEngine
 from spanhouse_analysis.job import FactsJob
 from spanhouse_collector.pipeline import Pipeline
 from spanhouse_server.control.board import Board
+from spanhouse_server.keys.gate import access_of
+from spanhouse_server.keys.guard import Guard
 from spanhouse_server.readiness import Readiness
 from spanhouse_server.reprocess import Reprocessing
 from spanhouse_server.settings import Settings
 from spanhouse_storage.contract import Store
+from spanhouse_storage.tenants import TenantStore
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,18 @@ class Parts:
     alerts: AlertEngine
     board: Board
     operator_token: str
+    guard: Guard
     readiness: Readiness
     reprocessing: Reprocessing
 
 
 def parts_of(request: Request) -> Parts:
-    """Return the parts of the server that answers this request."""
+    """Return the parts of the server that answers this request, the store narrowed to the caller's tenants."""
+    parts = whole(request)
+    tenants = access_of(request).tenants
+    return parts if tenants is None else replace(parts, store=TenantStore(parts.store, tenants))
+
+
+def whole(request: Request) -> Parts:
+    """Return the parts with the store of all tenants, for routes that show nothing of it."""
     return cast("Parts", request.app.state.parts)

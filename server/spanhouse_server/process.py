@@ -28,10 +28,12 @@ from spanhouse_server.api import (
     audit,
     control,
     health,
+    keys,
     ledger,
     metrics,
     models,
     parameters,
+    points,
     problems,
     reprocess,
     requests,
@@ -42,10 +44,14 @@ from spanhouse_server.api import (
 )
 from spanhouse_server.api.hosts import LoopbackNamesOnly
 from spanhouse_server.control.board import Board
+from spanhouse_server.keys import login
+from spanhouse_server.keys.auth import Auth
+from spanhouse_server.keys.gate import Gate
+from spanhouse_server.keys.guard import Guard
 from spanhouse_server.parts import Parts
 from spanhouse_server.readiness import Readiness
 from spanhouse_server.reprocess import Reprocessing
-from spanhouse_server.settings import Settings
+from spanhouse_server.settings import Settings, is_loopback
 from spanhouse_storage.migrations import migrate
 from spanhouse_storage.opening import open_store
 from spanhouse_storage.state import open_state
@@ -94,6 +100,15 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             "policy_refused", "1 while the policy file cannot be used and the last good one holds.", policy.is_refused
         )
         engine = AlertEngine.over(store, state, rules, clock=clock, base_url=settings.url)
+        operator_token = token.ensure(data)
+        guard = Guard(
+            state,
+            operator_token,
+            clock=clock,
+            auth=Auth(settings.auth),
+            rate=settings.tenant_rate,
+            size=settings.tenant_bytes,
+        )
         parts = Parts(
             settings=settings,
             store=store,
@@ -102,7 +117,8 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             facts=facts,
             alerts=engine,
             board=Board(state, clock),
-            operator_token=token.ensure(data),
+            operator_token=operator_token,
+            guard=guard,
             readiness=Readiness(
                 store, pipeline, facts, journal_limit=settings.journal_limit, grace=settings.ready_grace
             ),
@@ -114,8 +130,8 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
 
 def create_app(parts: Parts) -> FastAPI:
     """Return the ASGI application that serves OTLP (over gRPC too), the API and the dashboards of these parts."""
-    door = Door(parts.pipeline, max_body=parts.settings.max_body)
-    dashboards = _dashboards(parts.settings)
+    door = Door(parts.pipeline, identify=parts.guard.caller, max_body=parts.settings.max_body)
+    dashboards = _dashboards(parts)
     enter_dashboards = dashboards.lifespan() if dashboards is not None else None
 
     @asynccontextmanager
@@ -124,6 +140,7 @@ def create_app(parts: Parts) -> FastAPI:
             # Last in, first out: the store closes once nothing that uses it runs any more.
             stack.callback(parts.store.close)
             stack.callback(parts.state.dispose)
+            stack.callback(parts.guard.ring.flush)
             parts.facts.recover()
             parts.facts.start()
             stack.callback(parts.facts.stop)
@@ -150,16 +167,18 @@ def create_app(parts: Parts) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
-    if not parts.settings.allow_remote:
+    app.add_middleware(Gate, guard=parts.guard)
+    if is_loopback(parts.settings.host) and not parts.settings.allow_remote:
         app.add_middleware(LoopbackNamesOnly)
     app.state.parts = parts
     problems.install(app)
     app.include_router(otlp_router(door))
     app.include_router(health.router)
-    readings = runs, requests, metrics, tools, models, scores, audit, alerts, ledger, system
-    for part in (*readings, control, reprocess):
+    readings = runs, requests, metrics, points, tools, models, scores, audit, alerts, ledger, system
+    for part in (*readings, control, keys, reprocess):
         app.include_router(part.router, dependencies=[Depends(parameters.known_only)])
     if dashboards is not None:
+        app.include_router(login.router)
         app.mount("/ui", dashboards)
 
         @app.get("/", include_in_schema=False)
@@ -169,12 +188,13 @@ def create_app(parts: Parts) -> FastAPI:
     return app
 
 
-def _dashboards(settings: Settings) -> Any:  # noqa: ANN401 - streamlit's App, imported only where pages are served
-    if not settings.ui:
+def _dashboards(parts: Parts) -> Any:  # noqa: ANN401 - streamlit's App, imported only where pages are served
+    if not parts.settings.ui:
         return None
     from spanhouse_dashboards.mount import streamlit_app  # noqa: PLC0415 - half a second, saved where there is no UI
 
-    return streamlit_app(url=settings.url)
+    # The pages show every tenant, which is why only who may read all of them gets past the gate to see them.
+    return streamlit_app(url=parts.settings.url, token=parts.operator_token)
 
 
 def _check_grpc(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from spanhouse.errors import ConfigurationError
+from spanhouse_server.keys.auth import Auth
 
 SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -89,6 +90,24 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def parse_auth(text: str) -> Auth:
+    """Return whether keys are asked for."""
+    try:
+        return Auth(text.strip().lower())
+    except ValueError:
+        msg = f"{text!r} is no choice: write {', '.join(Auth)}"
+        raise ValueError(msg) from None
+
+
+def parse_rate(text: str) -> float:
+    """Return a number a second, 0 or more."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*", text)
+    if not match:
+        msg = f"{text!r} is no rate: write a number, 0 or more"
+        raise ValueError(msg)
+    return float(match[1])
+
+
 def _setting(env: str, default: str, parse: Callable[[str], Any], meaning: str) -> Any:  # noqa: ANN401 - a dataclass field
     metadata = {"env": env, "default": default, "parse": parse, "meaning": meaning}
     return field(default_factory=lambda: parse(default), metadata=metadata)
@@ -118,14 +137,32 @@ class Settings:
         "SPANHOUSE_ALLOW_REMOTE",
         "false",
         parse_switch,
-        "Serve on an address that is not loopback although no keys are set",
+        "Serve beyond loopback although no key is asked for: something else guards it",
+    )
+    auth: str = _setting(
+        "SPANHOUSE_AUTH",
+        "auto",
+        parse_auth,
+        "Ask for API keys: auto (from the first key made), on, or off",
+    )
+    tenant_rate: float = _setting(
+        "SPANHOUSE_TENANT_RATE",
+        "0",
+        parse_rate,
+        "Spans, log records and data points a second that a tenant's keys may send; 0 for no limit",
+    )
+    tenant_bytes: int = _setting(
+        "SPANHOUSE_TENANT_BYTES", "0", parse_size, "Bytes a second that a tenant's keys may send; 0 for no limit"
     )
     ui: bool = _setting("SPANHOUSE_UI", "true", parse_switch, "Serve the dashboards at /ui")
     rules: str = _setting(
         "SPANHOUSE_RULES", "", str, "YAML file of alert rules; empty: DATA/rules.yaml, else the rules that ship"
     )
     policy: str = _setting(
-        "SPANHOUSE_POLICY", "", str, "YAML file of what tenants want redacted and captured; empty: DATA/policy.yaml"
+        "SPANHOUSE_POLICY",
+        "",
+        str,
+        "YAML file of what tenants want redacted and captured; empty: DATA/policy.yaml",
     )
     max_body: int = _setting(
         "SPANHOUSE_MAX_BODY", "64MiB", parse_size, "Largest OTLP body, before and after decompression"

@@ -11,6 +11,8 @@ from spanhouse_storage.contract import Parameters, Settings, StorageError, Store
 from spanhouse_storage.tables import SCHEMAS
 
 TABLES: Final = tuple(name for name, schema in SCHEMAS.items() if "tenant" in schema.names)
+"""Tables of which a tenant has rows of its own; the others are the server's and show nothing."""
+
 _READ_ONLY: Final = "cannot {} through a store narrowed to some tenants: it is for reading"
 
 
@@ -31,7 +33,7 @@ class TenantStore:
         # In hexadecimal no name of a tenant can be anything but a value.
         values = ", ".join(f"unhex(\\'{tenant.encode().hex()}\\')" for tenant in sorted(self.tenants))
         condition = f"tenant IN ({values})" if values else "0"
-        filters = ", ".join(f"'{table}': '{condition}'" for table in TABLES)
+        filters = ", ".join(f"'{table}': '{condition if table in TABLES else 0}'" for table in SCHEMAS)
         self._settings: Settings = {"additional_table_filters": f"{{{filters}}}"}
 
     @property

@@ -5,16 +5,17 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from spanhouse_collector.journal import JournalUnavailableError
-from spanhouse_server import token
 from spanhouse_server.api.answers import json_answer
 from spanhouse_server.api.problems import Problem
 from spanhouse_server.control.audit import record_of
 from spanhouse_server.control.flags import Action, Scope
+from spanhouse_server.keys.gate import access_of
+from spanhouse_server.keys.rights import Access
 from spanhouse_server.parts import parts_of
 
 router = APIRouter(prefix="/api/v1/control", tags=["control"])
@@ -22,6 +23,7 @@ router = APIRouter(prefix="/api/v1/control", tags=["control"])
 
 LONGEST_TTL_SECONDS = 3_660 * 86_400
 LARGEST_BODY = 64 * 1024
+LONGEST_NAME = 256
 
 
 class Decision(BaseModel):
@@ -48,6 +50,28 @@ class Decision(BaseModel):
         return self
 
 
+def within(access: Access, decision: Decision) -> Decision:
+    """Return a decision with the caller's tenant and name in it.
+
+    Raises:
+        Problem: it reaches beyond the tenants of the caller's key.
+    """
+    if access.key:
+        decision = decision.model_copy(update={"by": f"{decision.by} (key {access.name})"[:LONGEST_NAME]})
+    if access.tenants is None:
+        return decision
+    meant = decision.target if decision.scope is Scope.TENANT else decision.tenant
+    tenant = decision.tenant or meant or (min(access.tenants) if len(access.tenants) == 1 else "")
+    if not tenant:
+        detail = f"key {access.name} is for several tenants: say in which of them the flag holds, as tenant"
+        raise Problem(HTTPStatus.BAD_REQUEST, "No tenant is named", detail)
+    foreign = access.foreign(frozenset({tenant, meant or tenant}))
+    if foreign:
+        detail = f"key {access.name} is for other tenants than {foreign[0][:100]!r}"
+        raise Problem(HTTPStatus.FORBIDDEN, "The key is not for this tenant", detail)
+    return decision.model_copy(update={"tenant": tenant})
+
+
 @router.get("")
 async def poll(
     request: Request,
@@ -55,37 +79,18 @@ async def poll(
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change")] = 0,
 ) -> Response:
     """Return the flags in force; with ``since`` and ``wait`` only once they change, else 304."""
-    news = await parts_of(request).board.poll(since, wait)
+    news = await parts_of(request).board.poll(since, wait, access_of(request).tenants)
     if news is None:
         return Response(status_code=HTTPStatus.NOT_MODIFIED)
     tag, in_force = news
     return json_answer({"etag": tag, "flags": [flag.as_json() for flag in in_force]}, headers={"ETag": f'"{tag}"'})
 
 
-async def operator_only(
-    request: Request, authorization: Annotated[str, Header(description="Bearer TOKEN")] = ""
-) -> None:
-    """Refuse who does not show the operator token, so that an agent on this machine cannot free itself.
-
-    Raises:
-        Problem: 401, saying where the token is.
-    """
-    scheme, _, given = authorization.partition(" ")
-    if scheme.lower() == "bearer" and token.matches(given.strip(), parts_of(request).operator_token):
-        return
-    detail = (
-        "send the operator token as 'Authorization: Bearer …'; "
-        f"it is in {token.FILE_NAME} in the server's data directory"
-    )
-    raise Problem(
-        HTTPStatus.UNAUTHORIZED, "Only an operator may do this", detail, {"WWW-Authenticate": 'Bearer realm="operator"'}
-    )
-
-
-@router.post("", status_code=HTTPStatus.CREATED, dependencies=[Depends(operator_only)], max_body_size=LARGEST_BODY)
+@router.post("", status_code=HTTPStatus.CREATED, max_body_size=LARGEST_BODY)
 async def decide(request: Request, decision: Decision) -> Response:
-    """Set or lift a flag, and write the decision to the audit trail. Needs the operator token."""
+    """Set or lift a flag, and write the decision to the audit trail. Needs the operator token, or a key to operate."""
     parts = parts_of(request)
+    decision = within(access_of(request), decision)
     # The flag first: it must hold even where the trail cannot be written.
     flag = await parts.board.set(**decision.model_dump())
     try:

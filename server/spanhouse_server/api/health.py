@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from spanhouse_server.api.answers import json_answer
-from spanhouse_server.parts import parts_of
+from spanhouse_server.parts import parts_of, whole
 
 router = APIRouter(tags=["health"])
 
@@ -27,7 +27,7 @@ def ready(request: Request) -> Response:
     That is when the journal is full, or the store has been away for longer than ``SPANHOUSE_READY_GRACE``: until then
     the journal holds what comes.
     """
-    found = parts_of(request).readiness.look()
+    found = whole(request).readiness.look()
     body = {"status": "not ready" if found.reasons else "ok", "reasons": found.reasons, **found.figures}
     return json_answer(body, HTTPStatus.SERVICE_UNAVAILABLE if found.reasons else HTTPStatus.OK)
 

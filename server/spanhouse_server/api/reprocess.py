@@ -12,7 +12,7 @@ from starlette.responses import Response
 from spanhouse_server.api.answers import json_answer
 from spanhouse_server.api.problems import Problem
 from spanhouse_server.api.times import window
-from spanhouse_server.parts import parts_of
+from spanhouse_server.parts import whole
 from spanhouse_server.reprocess import BusyError
 from spanhouse_storage.reads import SpanWindow
 
@@ -36,7 +36,7 @@ def begin(request: Request, wanted: Wanted) -> Response:
     if start is None:
         raise Problem(HTTPStatus.BAD_REQUEST, "A time is missing", "say since when, for example since=24h")
     try:
-        job = parts_of(request).reprocessing.start(SpanWindow(start, end, wanted.tenant))
+        job = whole(request).reprocessing.start(SpanWindow(start, end, wanted.tenant))
     except BusyError as error:
         raise Problem(HTTPStatus.CONFLICT, "Spans are being reprocessed already", str(error)) from error
     return json_answer({"job": job.as_json()}, HTTPStatus.ACCEPTED)
@@ -45,5 +45,5 @@ def begin(request: Request, wanted: Wanted) -> Response:
 @router.get("")
 def last(request: Request) -> Response:
     """Return the last job as it stands; null where there was none since the server started."""
-    job = parts_of(request).reprocessing.job()
+    job = whole(request).reprocessing.job()
     return json_answer({"job": job.as_json() if job else None})

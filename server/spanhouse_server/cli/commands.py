@@ -11,6 +11,7 @@ from spanhouse_server.cli import (
     doctor,
     exporting,
     importing,
+    keys,
     metrics,
     reprocess,
     runs,
@@ -42,6 +43,7 @@ for command in (
     alerts.alerts,
     audit.audit,
     control.control,
+    keys.keys,
     reprocess.reprocess,
     doctor.doctor,
 ):

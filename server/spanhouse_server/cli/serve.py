@@ -17,6 +17,9 @@ import uvicorn
 from spanhouse.errors import ConfigurationError, SpanhouseError
 from spanhouse_server import settings as settings_module
 from spanhouse_server.cli import base
+from spanhouse_server.http_protocol import PatientHttp
+from spanhouse_server.keys.auth import Auth
+from spanhouse_server.parts import Parts
 from spanhouse_server.settings import Settings, host_of, is_loopback
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -72,13 +75,27 @@ def load_settings(flags: dict[str, str | None]) -> Settings:
     except ConfigurationError as error:
         base.fail(str(error), code=2)
     exposed = next((each for each in (settings.http, settings.grpc) if each and not is_loopback(host_of(each))), None)
-    if exposed and not settings.allow_remote:
+    if exposed and not settings.allow_remote and not _asks_for_keys(settings):
         base.fail(
-            f"{exposed} can be reached from other machines and no keys are set; "
-            "serve on 127.0.0.1, or say --allow-remote true if something else guards it",
+            f"{exposed} can be reached from other machines and no key is asked for: make the first one with "
+            f"`spanhouse keys create --offline --data {settings.data_dir} --tenant …`, say --auth on, "
+            "or say --allow-remote true if something else guards it",
             code=2,
         )
     return settings
+
+
+def _asks_for_keys(settings: Settings) -> bool:
+    from spanhouse_server.keys.table import all_keys  # noqa: PLC0415 - a database, needed beyond loopback alone
+    from spanhouse_storage.state import open_state  # noqa: PLC0415 - the same
+
+    if settings.auth != Auth.AUTO:
+        return settings.auth == Auth.ON
+    state = open_state(settings.state_url)
+    try:
+        return bool(all_keys(state))
+    finally:
+        state.dispose()
 
 
 def bind(settings: Settings) -> tuple[socket.socket, Settings]:
@@ -130,18 +147,25 @@ def _run(settings: Settings, listener: socket.socket, beside: Beside | None) -> 
         base.fail(str(error))
     config = uvicorn.Config(
         create_app(parts),
+        http=PatientHttp,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=5,
         timeout_keep_alive=65,
         backlog=BACKLOG,
     )
-    _Server(config, announce=lambda: _announce(settings), beside=beside).run(sockets=[listener])
+    _Server(config, announce=lambda: _announce(parts), beside=beside).run(sockets=[listener])
 
 
-def _announce(settings: Settings) -> None:
-    click.echo(f"Spanhouse is up: {settings.url}{'/ui' if settings.ui else ''}")
+def _announce(parts: Parts) -> None:
+    settings = parts.settings
+    asked = parts.guard.enforced()
+    # The link opens the pages once: what a log keeps of it is worth nothing.
+    page = f"/ui-login?token={parts.guard.sessions.ticket()}" if asked else "/ui"
+    click.echo(f"Spanhouse is up: {settings.url}{page if settings.ui else ''}")
     click.echo(f"  OTLP/HTTP  {settings.url}/v1/traces   API  {settings.url}/docs   data  {settings.data_dir}")
+    if settings.grpc:
+        click.echo(f"  OTLP/gRPC  {settings.grpc}")
 
 
 class Beside(Protocol):

@@ -39,14 +39,19 @@ class Board:
             self._changed.notify_all()
         return flag
 
-    async def poll(self, since: str | None, wait: float) -> tuple[str, list[Flag]] | None:
-        """Return tag and flags once the tag differs from ``since``; None where ``wait`` seconds brought no change."""
+    async def poll(
+        self, since: str | None, wait: float, tenants: frozenset[str] | None = None
+    ) -> tuple[str, list[Flag]] | None:
+        """Return tag and flags once the tag differs from ``since``; None where ``wait`` seconds brought no change.
+
+        ``tenants`` leaves out flags of others; None for all.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         while True:
             # Counted before the read: a decision that comes during it must not be slept through.
             seen = self._decisions
-            in_force = await self._read()
+            in_force = [flag for flag in await self._read() if flag.seen_by(tenants)]
             tag = flags.etag_of(in_force)
             if tag != since:
                 return tag, in_force

@@ -63,6 +63,11 @@ class Flag:
     created_at: datetime
     expires_at: datetime | None
 
+    def seen_by(self, tenants: frozenset[str] | None) -> bool:
+        """Whether who may see these tenants (None: all) sees the flag; one that holds in all tenants is seen by all."""
+        meant = self.tenant or (self.target if self.scope == Scope.TENANT else "")
+        return tenants is None or not meant or meant in tenants
+
     def as_json(self) -> dict[str, Any]:
         """Return the flag as the API shows it: RFC 3339 times, null for what is not set."""
         row = asdict(self)

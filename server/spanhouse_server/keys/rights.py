@@ -24,7 +24,6 @@ class Right(Enum):
     READ = "read"
     CONTROL = "set control flags"
     KEYS = "manage keys"
-    SERVER = "see the server's own figures"
 
 
 _OPERATE: Final = frozenset({Right.SEND, Right.POLL, Right.READ, Right.CONTROL})
@@ -35,10 +34,20 @@ RIGHTS: Final = {
     Role.ADMIN: _OPERATE | {Right.KEYS},
 }
 
-OPEN: Final = frozenset({Right.SEND, Right.POLL, Right.READ, Right.SERVER})
+OPEN: Final = frozenset({Right.SEND, Right.POLL, Right.READ})
 """What needs no key where none is asked for: control and keys need the operator's token even there."""
 
 _PUBLIC: Final = frozenset({"/api/v1/openapi.json"})
+_SERVERS_OWN: Final = ("/metrics", "/api/v1/ledger", "/api/v1/system")
+"""What is about all tenants at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a request needs: a right, for some tenants of its own or for all of them."""
+
+    right: Right
+    everywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,10 @@ class Access:
         """Whether all tenants are meant."""
         return self.tenants is None
 
+    def may(self, need: Need) -> bool:
+        """Whether this is enough for what a request needs."""
+        return need.right in self.rights and (self.everywhere or not need.everywhere)
+
     def foreign(self, tenants: frozenset[str]) -> list[str]:
         """Return those of the tenants that are not theirs, sorted."""
         return [] if self.tenants is None else sorted(tenants - self.tenants)
@@ -79,15 +92,14 @@ NOBODY: Final = Access(frozenset())
 """Whoever shows nothing where a key is needed."""
 
 
-def needed(method: str, path: str) -> Right | None:
-    """Return the right a request needs; None where everybody may. What this does not know needs the most."""
-    if path == "/metrics":
-        return Right.SERVER
-    if not path.startswith("/api/") or path in _PUBLIC:
+def needed(method: str, path: str) -> Need | None:
+    """Return what a request needs; None where everybody may. What this does not know needs the most."""
+    if not path.startswith(("/api/", *_SERVERS_OWN)) or path in _PUBLIC:
         return None
-    if path == "/api/v1/keys" or path.startswith("/api/v1/keys/"):
-        return Right.KEYS
+    if path.startswith("/api/v1/keys"):
+        return Need(Right.KEYS)
     reading = method in {"GET", "HEAD"}
     if path.startswith("/api/v1/control"):
-        return Right.POLL if reading else Right.CONTROL
-    return Right.READ if reading else Right.CONTROL
+        return Need(Right.POLL if reading else Right.CONTROL)
+    everywhere = not reading or path.startswith(_SERVERS_OWN)
+    return Need(Right.READ if reading else Right.CONTROL, everywhere)

@@ -1,4 +1,4 @@
-"""Keys in the state database: made, listed, revoked, rotated. A row stays for good, so that what was done has a name."""
+"""Keys in the state database: made, listed, revoked, rotated. A row stays for good, so that a key id keeps its name."""
 
 from __future__ import annotations
 
@@ -212,9 +212,7 @@ def rotate(engine: Engine, key_id: str, overlap: timedelta, created_by: str, now
     ended = replace(old, expires_at=ends, replaced_by=new_id)
     with engine.begin() as connection:
         connection.execute(insert(KEYS).values(_row(new)))
-        connection.execute(
-            update(KEYS).where(KEYS.c.id == key_id).values(expires_at=_naive(ends), replaced_by=new_id)
-        )
+        connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(expires_at=_naive(ends), replaced_by=new_id))
     return ended, new, text
 
 
