@@ -1,6 +1,6 @@
 """CPU time of redaction, per span, on GenAI spans of about 1.1 kB: before the store, and before the journal.
 
-Usage: python benchmarks/redaction.py [--spans 20160] [--body 168] [--repeat 3] [--secrets 0.0]
+Usage: python -m benchmarks.redaction [--spans 20160] [--body 168] [--repeat 3] [--secrets 0.0]
 """
 
 from __future__ import annotations
