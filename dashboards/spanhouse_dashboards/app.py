@@ -47,6 +47,13 @@ st.navigation(
             url_path="alerts",
             help="What fires now, the rules behind it, and what was sent.",
         ),
+        st.Page(
+            urls.SYSTEM,
+            title="System",
+            icon=":material/health_and_safety:",
+            url_path="system",
+            help="Is every record accounted for, and does the server keep up.",
+        ),
     ],
     position="top",
 ).run()

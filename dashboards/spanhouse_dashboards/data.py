@@ -19,6 +19,7 @@ SLOW_CHANGING_SECONDS = 30
 MAX_SPANS = 5_000
 MAX_EVENTS = 2_000
 PAGE = 1_000
+MAX_LINES = 20_000
 
 
 @st.cache_resource(show_spinner=False)
@@ -97,6 +98,18 @@ def facets() -> dict[str, list[str]]:
 def alerts() -> Json:
     """Return rules, alerts and notifications."""
     return client().alerts()
+
+
+@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+def system() -> Json:
+    """Return the server's own state."""
+    return client().system()
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=20, show_spinner=False)
+def ledger(since: str) -> Json:
+    """Return what became of the records received since: `{"totals", "minutes", "truncated"}`."""
+    return client().ledger(since=since, limit=MAX_LINES)
 
 
 @contextmanager

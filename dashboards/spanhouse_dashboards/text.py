@@ -78,6 +78,17 @@ def seconds(value: float | None) -> str:
     return duration(None if value is None else value * _THOUSAND)
 
 
+def size(count: float | None) -> str:
+    """Return bytes with a unit."""
+    if count is None:
+        return UNKNOWN
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:  # noqa: PLR2004 - the next unit
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
 def moment(value: str | None) -> datetime | None:
     """Return an API time (RFC 3339) as an aware UTC datetime, or None."""
     return datetime.fromisoformat(value).astimezone(UTC) if value else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from tests.support import sample_alerts, sample_traces
+from tests.support import sample_alerts, sample_system, sample_traces
 from tests.support.sample_runs import Json, Sample, stamp
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400}
@@ -46,6 +46,7 @@ def create_app(now: datetime | None = None) -> FastAPI:
     app.state.empty = False
     _add_reads(app, sample)
     _add_figures(app, sample)
+    sample_system.add(app, sample.now)
     return app
 
 
