@@ -81,7 +81,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
         raise ConfigurationError(msg) from error
     rules = _rules_file(settings)
     policy = PolicyFile(_policy_file(settings))
-    _check_grpc(settings)
+    settings = with_free_grpc(settings)
     with ExitStack() as undo:
         store = open_store(settings.store_url)
         undo.callback(store.close)
@@ -197,14 +197,23 @@ def _dashboards(parts: Parts) -> Any:  # noqa: ANN401 - streamlit's App, importe
     return streamlit_app(url=parts.settings.url, token=parts.operator_token)
 
 
-def _check_grpc(settings: Settings) -> None:
+def with_free_grpc(settings: Settings) -> Settings:
+    """Return the settings, without gRPC where nobody asked for its address and something else has it.
+
+    Another collector on the standard port is no reason not to start; an address that was chosen and is taken is.
+    """
     if not settings.grpc:
-        return
+        return settings
     try:
         check_free(settings.grpc)
     except AddressTakenError as error:
-        msg = f"{error}; choose another address with --grpc 127.0.0.1:PORT, or none with --grpc ''"
-        raise ConfigurationError(msg) from error
+        remedy = "choose another address with --grpc 127.0.0.1:PORT, or none with --grpc ''"
+        if settings.grpc != Settings().grpc:
+            msg = f"{error}; {remedy}"
+            raise ConfigurationError(msg) from error
+        log.warning("no OTLP over gRPC: %s; %s", error, remedy)
+        return replace(settings, grpc="")
+    return settings
 
 
 def _policy_file(settings: Settings) -> Path:
