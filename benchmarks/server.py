@@ -108,7 +108,11 @@ class Server:
         return answer
 
     def drain(self, timeout: float = 600) -> float:
-        """Wait until all that was acknowledged is stored and computed; return the seconds it took."""
+        """Wait until all that was acknowledged is stored and computed; return the seconds it took.
+
+        Raises:
+            TimeoutError: something still waits.
+        """
         begin = time.perf_counter()
         while time.perf_counter() - begin < timeout:
             lag = self.lag()
@@ -116,7 +120,7 @@ class Server:
                 return time.perf_counter() - begin
             time.sleep(0.1)
         msg = f"still not drained after {timeout} s: {lag}"
-        raise RuntimeError(msg)
+        raise TimeoutError(msg)
 
     def stored_spans(self) -> int:
         """Return how many rows of ``spans`` this process has inserted."""
