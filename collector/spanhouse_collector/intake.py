@@ -36,9 +36,7 @@ class UnreadableError(ValueError):
     """The body is no request of this signal; the message says how so."""
 
 
-def read(
-    signal: Signal, encoding: Encoding, content_encoding: str, body: bytes, limit: int, caller: Caller
-) -> Intake:
+def read(signal: Signal, encoding: Encoding, content_encoding: str, body: bytes, limit: int, caller: Caller) -> Intake:
     """Return what a request's body holds, and which of it its caller may send.
 
     Raises:
@@ -48,7 +46,9 @@ def read(
     """
     plain = decompress(body, content_encoding, limit)
     request = _json(signal, plain) if encoding is Encoding.JSON else _protobuf(signal, plain)
-    verdict = tenancy.judge(signal, request, caller, check(signal, request))
+    verdict = tenancy.judge(
+        signal, request, caller, check(signal, request), None if encoding is Encoding.JSON else plain
+    )
     refused = by_source(signal, request, verdict)
     if verdict.rejections:
         remove(signal, request, verdict)

@@ -6,9 +6,10 @@ is refused for any foreign claim on it or on its resource, whichever of them wou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 
 from spanhouse import attributes as own
 from spanhouse_collector import wire
@@ -25,37 +26,49 @@ TENANT_KEYS: Final = frozenset(
     {own.TENANT}.union(*(source.keys for each in CONVENTIONS for source in each.sources if source.column == "tenant"))
 )
 _TENANT_BYTES: Final = tuple(key.encode() for key in TENANT_KEYS)
+_NOTHING: Final[frozenset[str]] = frozenset()
+_SHORT: Final = 200
+"""Longer attributes are read anew each time; remembering them would only cost memory."""
 _SHOWN: Final = 3
 _LONGEST_NAME: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A record of a request: where it stands (resource, scope, index), its attributes, and its name for people."""
+_Place: TypeAlias = tuple[int, int, int | None, Iterable[bytes], bytes]
+"""A record under a resource: its scope's and its own number, its number among a metric's points, attributes and name.
 
-    at: tuple[int, int, int]
-    point: int | None
-    attributes: Iterable[bytes]
-    label: bytes
+A plain tuple, for one is made of every span received.
+"""
 
 
-def judge(signal: Signal, request: Any, caller: Caller, verdict: Verdict) -> Verdict:  # noqa: ANN401 - a wire message
-    """Return the verdict with the records refused that claim a tenant the caller's key does not name, or name none."""
+def judge(
+    signal: Signal,
+    request: Any,  # noqa: ANN401 - a wire message
+    caller: Caller,
+    verdict: Verdict,
+    body: bytes | None = None,
+) -> Verdict:
+    """Return the verdict with the records refused that claim a tenant the caller's key does not name, or name none.
+
+    ``body`` is the request's protobuf where it is at hand: one that mentions no tenant need not be looked through.
+    """
     if caller.tenants is None:
         return verdict
-    refused = {((each.resource, each.scope, each.index), each.point) for each in verdict.rejections}
+    if len(caller.tenants) == 1 and body is not None and not any(key in body for key in _TENANT_BYTES):
+        return verdict
+    refused = {(each.resource, each.scope, each.index, each.point) for each in verdict.rejections}
     several = len(caller.tenants) > 1
     found: list[Rejection] = []
     for r, resource in enumerate(_resources(signal, request)):
-        shared = set(_claims(resource.resource.attributes))
-        for place in _PLACES[signal](r, resource):
-            claimed = shared.union(_claims(place.attributes))
+        shared = _claims(resource.resource.attributes)
+        for s, i, point, attributes, label in _PLACES[signal](resource):
+            own_claims = _claims(attributes)
+            claimed = shared | own_claims if own_claims else shared
             if claimed <= caller.tenants and (claimed or not several):
                 continue
-            if (place.at, place.point) in refused or (place.at, None) in refused:
+            if (r, s, i, point) in refused or (r, s, i, None) in refused:
                 continue
             reason = Reason.TENANT if claimed else Reason.TENANT_MISSING
-            found.append(Rejection(*place.at, reason, _label(place), place.point))
+            found.append(Rejection(r, s, i, reason, _label(label, r, s, i), point))
     if not found:
         return verdict
     rejections = sorted([*verdict.rejections, *found], key=_order)
@@ -79,17 +92,28 @@ def fill_in(signal: Signal, request: Any, caller: Caller) -> bool:  # noqa: ANN4
     return changed
 
 
-def _claims(attributes: Iterable[bytes]) -> Iterator[str]:
-    for raw in attributes:
-        # Looked for as bytes first: of the attributes of a span one at most is worth being read here.
-        if any(key in raw for key in _TENANT_BYTES):
-            try:
-                key, value = wire.key_value(raw)
-            except wire.DecodeError:
-                continue
-            if key in TENANT_KEYS and value is not None:
-                # A resource's claim is taken as its text, a record's as a name: both must be the key's.
-                yield from {text for text in (as_text(value), name(value)) if text}
+def _claims(attributes: Iterable[bytes]) -> frozenset[str]:
+    # Looked for as bytes first: of the attributes of a span one at most is worth being read here.
+    mentions = [raw for key in _TENANT_BYTES for raw in attributes if key in raw]
+    return frozenset().union(*map(_claim, mentions)) if mentions else _NOTHING
+
+
+def _claim(raw: bytes) -> frozenset[str]:
+    return _read_short(raw) if len(raw) <= _SHORT else _read(raw)
+
+
+def _read(raw: bytes) -> frozenset[str]:
+    try:
+        key, value = wire.key_value(raw)
+    except wire.DecodeError:
+        return _NOTHING
+    if key not in TENANT_KEYS or value is None:
+        return _NOTHING
+    # A resource's claim is taken as its text, a record's as a name: both must be the key's.
+    return frozenset(text for text in (as_text(value), name(value)) if text)
+
+
+_read_short = lru_cache(maxsize=10_000)(_read)
 
 
 def _has_environment(attributes: Iterable[bytes]) -> bool:
@@ -113,19 +137,19 @@ def _resources(signal: Signal, request: Any) -> Any:  # noqa: ANN401 - wire mess
     return request.resource_spans if signal == "traces" else getattr(request, f"resource_{signal}")
 
 
-def _spans(r: int, resource: Any) -> Iterator[_Place]:  # noqa: ANN401
+def _spans(resource: Any) -> Iterator[_Place]:  # noqa: ANN401
     for s, scope in enumerate(resource.scope_spans):
         for i, span in enumerate(scope.spans):
-            yield _Place((r, s, i), None, span.attributes, span.name)
+            yield s, i, None, span.attributes, span.name
 
 
-def _logs(r: int, resource: Any) -> Iterator[_Place]:  # noqa: ANN401
+def _logs(resource: Any) -> Iterator[_Place]:  # noqa: ANN401
     for s, scope in enumerate(resource.scope_logs):
         for i, record in enumerate(scope.log_records):
-            yield _Place((r, s, i), None, record.attributes, record.event_name)
+            yield s, i, None, record.attributes, record.event_name
 
 
-def _points(r: int, resource: Any) -> Iterator[_Place]:  # noqa: ANN401
+def _points(resource: Any) -> Iterator[_Place]:  # noqa: ANN401
     for s, scope in enumerate(resource.scope_metrics):
         for i, metric in enumerate(scope.metrics):
             kind = metric.WhichOneof("value")
@@ -135,15 +159,19 @@ def _points(r: int, resource: Any) -> Iterator[_Place]:  # noqa: ANN401
                 # Refused as a whole by the check, which runs first.
                 continue
             for p, point in enumerate(data.data_points if data else ()):
-                yield _Place((r, s, i), p, point.attributes, metric.name)
+                yield s, i, p, point.attributes, metric.name
 
 
-_PLACES: Final = {"traces": _spans, "logs": _logs, "metrics": _points}
+_PLACES: Final[Mapping[Signal, Callable[[Any], Iterator[_Place]]]] = {
+    "traces": _spans,
+    "logs": _logs,
+    "metrics": _points,
+}
 
 
-def _label(place: _Place) -> str:
-    shown = wire.text(place.label[:_LONGEST_NAME])
-    at = "record {2} of scope {1} of resource {0}".format(*place.at)
+def _label(raw: bytes, resource: int, scope: int, index: int) -> str:
+    shown = wire.text(raw[:_LONGEST_NAME])
+    at = f"record {index} of scope {scope} of resource {resource}"
     return f"{shown!r} {at}" if shown else at
 
 

@@ -71,7 +71,8 @@ def endpoint(
     """Return where one signal goes.
 
     An explicit URL or ``SPANHOUSE_URL`` wins over the standard OTLP variables. The OTLP headers are then left out where
-    the OTLP variables also name an endpoint, since they hold that other endpoint's credentials.
+    the OTLP variables also name an endpoint, since they hold that other endpoint's credentials. ``SPANHOUSE_TOKEN``
+    goes to a Spanhouse server alone: never to an endpoint that only the OTLP variables name.
     """
 
     def otlp(name: str) -> str | None:
@@ -86,6 +87,9 @@ def endpoint(
         whole = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
         target = whole or f"{foreign.rstrip('/')}/v1/{signal}"
     sent = {} if own and foreign else dict(parse_env_headers(otlp("HEADERS") or "", liberal=True))
+    token = environ.get("SPANHOUSE_TOKEN")
+    if token and (own or not foreign):
+        sent["authorization"] = f"Bearer {token}"
     sent.update({key.lower(): value for key, value in (headers or {}).items()})
     return Endpoint(
         url=target,

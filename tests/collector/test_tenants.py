@@ -42,7 +42,8 @@ class Clock:
 def judged(record: RawRecord, caller: Caller) -> tuple[RawRecord, Any]:
     """Return what is left of a body for the journal, and the verdict on it."""
     request = wire.parse(record.signal, record.body)
-    verdict = tenancy.judge(record.signal, request, caller, check(record.signal, request))
+    verdict = tenancy.judge(record.signal, request, caller, check(record.signal, request), record.body)
+    assert verdict == tenancy.judge(record.signal, request, caller, check(record.signal, request))
     remove(record.signal, request, verdict)
     tenancy.fill_in(record.signal, request, caller)
     return RawRecord(record.signal, request.SerializeToString(), record.received_us, caller.tenant), verdict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,15 +66,29 @@ def test_a_page_without_a_login_leads_to_it(keyed: Keyed) -> None:
     assert "password" in form.text
 
 
-def test_the_stream_of_a_page_is_refused_without_a_login(keyed: Keyed) -> None:
-    upgrade = {
-        "connection": "Upgrade",
-        "upgrade": "websocket",
-        "sec-websocket-version": "13",
-        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-    }
+def upgraded(keyed: Keyed, cookie: str) -> int:
+    """Return how the server answers a browser that opens a page's stream."""
+    lines = (
+        "GET /ui/_stcore/stream HTTP/1.1",
+        f"Host: 127.0.0.1:{keyed.server.port}",
+        f"Origin: {keyed.server.url}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        f"Cookie: theme=dark; spanhouse_session={cookie}",
+    )
+    with socket.create_connection(("127.0.0.1", keyed.server.port), timeout=30) as connection:
+        connection.sendall("\r\n".join((*lines, "", "")).encode())
+        return int(connection.recv(100).split()[1])
+
+
+def test_the_stream_of_a_page_opens_with_the_login_alone(keyed: Keyed) -> None:
     with browser(keyed) as client:
-        assert client.get("/ui/_stcore/stream", headers=upgrade).status_code == 403
+        client.get("/ui-login", params={"token": keyed.reader})
+        cookie = client.cookies["spanhouse_session"]
+    assert upgraded(keyed, cookie) == 101
+    assert upgraded(keyed, "") == upgraded(keyed, cookie[:-1]) == 403
 
 
 @pytest.mark.parametrize("way", ["link", "form"])

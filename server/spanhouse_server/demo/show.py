@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -71,6 +72,8 @@ class Demo:
         logging.getLogger("spanhouse").setLevel(logging.ERROR)
 
     def _play(self) -> None:
+        # For the case that the demo's server asks for keys: everything below reads this, as a person's programs do.
+        os.environ.setdefault("SPANHOUSE_TOKEN", token.read(self.settings.data_dir) or "")
         try:
             with Client(self.settings.url) as client:
                 self._load_history(client)
