@@ -38,6 +38,10 @@ _LOOK_BACK: Final = timedelta(days=1)
 """A trace not in memory is looked for among the runs of the day before its new spans, and further back if it is old."""
 _PERIOD: Final = timedelta(days=7)
 _TICK_SECONDS: Final = 0.25
+_BUSY_TICK_SECONDS: Final = 1.0
+"""Rest after a pass of many runs: what a run costs falls to a third between passes of 150 and of 1,000 traces, as spans
+of one trace lie among thousands of others that must be read with them."""
+_BUSY_RUNS: Final = 200
 
 
 class FactsJob:
@@ -169,7 +173,8 @@ class FactsJob:
                 if not recovered:
                     self.recover()
                     recovered = True
-                self.tick()
+                if self.tick() >= _BUSY_RUNS:
+                    pause = _BUSY_TICK_SECONDS
             except StoreUnavailableError as error:
                 log.warning("run facts wait for the store: %s", error)
                 pause = 4 * _TICK_SECONDS
