@@ -1,4 +1,3 @@
-
 """The journal against a model of it: any order of appends, batches, restarts, tears and damage."""
 
 from __future__ import annotations
