@@ -8,8 +8,6 @@ python -m benchmarks.faults outage --seconds 60
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import tempfile
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from benchmarks.crash import crash
 from benchmarks.full_disk import full_disk, small_disk
 from benchmarks.outage import outage
 from benchmarks.senders import Check
+from benchmarks.server import machine
 from benchmarks.stuck_child import stuck_child
 
 FAULTS = ("crash", "outage", "disk", "child")
@@ -30,9 +29,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600, help="length of the outage")
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
     arguments = parser.parse_args()
-    print(
-        f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
-    )
+    print(machine())
     for fault in arguments.faults:
         with tempfile.TemporaryDirectory(prefix="spanhouse-faults-") as directory:
             print(

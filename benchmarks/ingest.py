@@ -11,15 +11,13 @@ runs on the same machine.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks.load import Load, Result, quantile, send
 from benchmarks.readers import Readers
-from benchmarks.server import MemoryPeak, Server
+from benchmarks.server import MemoryPeak, Server, machine
 from benchmarks.sustain import Probe, highest
 
 HELD = 0.98
@@ -38,9 +36,7 @@ def main() -> None:
     parser.add_argument("--sustain", action="store_true", help="search the highest pace that holds for --seconds")
     parser.add_argument("--backlog", type=int, help="send at full speed until so many spans wait, then drain")
     arguments = parser.parse_args()
-    print(
-        f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}"
-    )
+    print(machine())
     for size in arguments.body_spans:
         tape = Load(size).tape()
         mean = sum(len(body.data) for body in tape) / sum(body.spans for body in tape)
@@ -87,7 +83,7 @@ def _sustain(server: Server, load: Load, seconds: float, senders: int) -> None:
         seed += 1
         return _probe(server, load, rate, length, senders, seed)
 
-    pace = highest(holds, low=0.5 * stored, high=1.5 * stored, probe_seconds=15, confirm_seconds=seconds)
+    pace = highest(holds, low=0.5 * stored, high=2 * stored, probe_seconds=15, confirm_seconds=seconds)
     half = send(server.port, load, seconds=min(seconds, 30), rate=pace / 2, processes=senders, seed=0)
     print(
         f"  sustained for {seconds:.0f} s: {pace:,.0f}/s; at half of it {_latency(half)}, memory {server.memory()}",

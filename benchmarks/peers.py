@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.environments import CACHE
 from benchmarks.load import Load, Result, send
 from benchmarks.peer_servers import PEERS, Mlflow, Phoenix, Spanhouse
+from benchmarks.server import machine
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the peers' environments are kept")
     parser.add_argument("--only", nargs="+", default=[], help="names, or their beginnings")
     arguments = parser.parse_args()
+    print(machine())
     print("| server | acknowledged/s | stored/s | refused | not stored in time | lost by kill -9 |")
     print("|---|---|---|---|---|---|")
     for kind in PEERS:

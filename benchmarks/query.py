@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from benchmarks.load import Load, quantile, send
 from benchmarks.readers import HEADLINE
-from benchmarks.server import Server
+from benchmarks.server import Server, machine
 
 
 def main() -> None:
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=1_000_000)
     parser.add_argument("--calls", type=int, default=50)
     arguments = parser.parse_args()
+    print(machine())
     with tempfile.TemporaryDirectory(prefix="spanhouse-bench-") as directory, Server(Path(directory, "data")) as server:
         idle = server.memory()
         print(f"start with an empty store: {server.start_seconds:.1f} s")

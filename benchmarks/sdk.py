@@ -17,7 +17,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from benchmarks.load import quantile
-from benchmarks.server import free_port
+from benchmarks.server import free_port, machine
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=400, help="calls a block; what is exported waits until its end")
     parser.add_argument("--blocks", type=int, default=25)
     arguments = parser.parse_args()
+    print(machine())
     port = free_port()
     far_end = multiprocessing.get_context("spawn").Process(target=_discard, args=(port,), daemon=True)
     far_end.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import signal
 import socket
@@ -161,6 +162,14 @@ class MemoryPeak:
         while not self._over.wait(0.25):
             now = self._server.memory()
             self.peak = Memory(max(self.peak.server, now.server), max(self.peak.children, now.children))
+
+
+def machine() -> str:
+    """Return what a figure must be read with: the interpreter, the cores, and how busy they were beforehand."""
+    return (
+        f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f} before the start"
+    )
 
 
 def free_port() -> int:
