@@ -24,13 +24,13 @@ FAULTS = ("crash", "outage", "disk", "child")
 def main() -> None:
     """Run the faults that were asked for and print what became of the spans."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("faults", nargs="*", choices=[*FAULTS, []], default=FAULTS, metavar="|".join(FAULTS))
+    parser.add_argument("--only", nargs="+", choices=FAULTS, default=FAULTS)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=600, help="length of the outage")
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
     arguments = parser.parse_args()
     print(machine())
-    for fault in arguments.faults:
+    for fault in arguments.only:
         with tempfile.TemporaryDirectory(prefix="spanhouse-faults-") as directory:
             print(
                 {"crash": _crash, "outage": _outage, "disk": _disk, "child": _child}[fault](Path(directory), arguments)
