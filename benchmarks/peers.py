@@ -80,7 +80,7 @@ def _load(
     peer.start()
     try:
         result = send(peer.port, Load(arguments.body_spans, headers=peer.headers), seconds=arguments.seconds)
-        stored, drained = peer.settle(arguments.drain)
+        stored, drained = peer.settle(result.acknowledged, arguments.drain)
     finally:
         peer.kill()
     return result, stored, result.seconds + drained
@@ -95,7 +95,7 @@ def _kill(
         result = send(peer.port, Load(arguments.body_spans, headers=peer.headers), seconds=5)
         peer.kill()
         peer.start()
-        stored, _ = peer.settle(arguments.drain)
+        stored, _ = peer.settle(result.acknowledged, arguments.drain)
     finally:
         peer.kill()
     return result, stored
