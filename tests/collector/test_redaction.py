@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from tests.support.otlp_bodies import attributes, event, logs, span, traces, value
-from tests.support.secrets import KINDS, nested, planted
+from tests.support.planted_secrets import KINDS, nested, planted
 
 from spanhouse.redaction import redact
 from spanhouse_collector.dead_letters import DeadLetters

@@ -15,8 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from tests.support.grpc_server import export
 from tests.support.otlp_bodies import attributes, event, logs, span, traces, value
+from tests.support.planted_secrets import KINDS, nested, planted
 from tests.support.process import ServerProcess, free_port, pages
-from tests.support.secrets import KINDS, nested, planted
 
 from spanhouse_storage import open_store
 from spanhouse_storage.tables import SCHEMAS

@@ -31,7 +31,7 @@ def test_the_api_shows_what_came_in_log_records(tmp_path: Path) -> None:
         spans = server.get(f"/api/v1/runs/{run['run_id']}/spans", content=True)["spans"]
         [first, last] = [span for span in spans if span["span_class"] == "llm"]
         assert first["output"][0]["role"] == "assistant"
-        one = server.get(f"{path}/{last['span_id']}")
+        one = server.get(f"/api/v1/runs/{run['run_id']}/spans/{last['span_id']}")
         assert (one["input"], one["input"][0]["role"]) == (last["input"], "user")
         [score] = server.get("/api/v1/scores", run_id=run["run_id"])["scores"]
         assert (score["name"], score["value"], score["span_id"]) == ("relevance", 0.9, last["span_id"])

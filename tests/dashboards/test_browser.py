@@ -33,7 +33,8 @@ PAGES = {
 GROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 27)"}
 
 
-@pytest.fixture(scope="session")
+# Not for the session: its event loop would run beside every later test.
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     if _browser() is None:
         message = f"the browser tests need one of {', '.join(BROWSERS)}: install Debian's package `chromium`"
@@ -52,7 +53,7 @@ def _browser() -> str | None:
 Contexts = Callable[[str], BrowserContext]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def contexts(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contexts]:
     """Start a browser with a fresh profile for each colour scheme that is asked for, once."""
     started: dict[str, BrowserContext] = {}
@@ -101,7 +102,7 @@ def is_failure(message: ConsoleMessage) -> bool:
     return message.type == "error" and "/_stcore/" not in message.location.get("url", "")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ids(ui: str) -> dict[str, str]:
     """Run ids of the sample by the stop code they are known for."""
     runs = httpx.get(f"{ui}/api/v1/runs", params={"limit": 1000}).json()["runs"]
