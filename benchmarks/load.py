@@ -20,6 +20,7 @@ from benchmarks.bodies import Body, bodies
 from benchmarks.connection import Connection
 
 RETRYABLE = frozenset({429, 502, 503, 504})
+ANSWER_SECONDS = 30.0
 GRACE_SECONDS = 5.0
 """To finish a pass in; a server slower than that keeps runs without roots."""
 
@@ -158,7 +159,7 @@ def _play(
 ) -> Result:
     result = Result()
     number = 0
-    with Connection(port, load.path, headers=dict(load.headers)) as connection:
+    with Connection(port, load.path, headers=dict(load.headers), timeout=ANSWER_SECONDS) as connection:
         while time.perf_counter() < until:
             number += 1
             for body in tape:

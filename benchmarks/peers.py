@@ -1,4 +1,4 @@
-"""Side by side with Phoenix and MLflow from PyPI: spans acknowledged, stored, and lost by kill -9, on the same bodies.
+"""Side by side with Phoenix and MLflow from PyPI: spans acknowledged, stored, and lost to kill -9, on the same bodies.
 
     python -m benchmarks.peers
 
@@ -22,7 +22,7 @@ from benchmarks.server import machine
 
 @dataclass(frozen=True)
 class Row:
-    """One server's figures: spans a second, and spans acknowledged and lost where it was killed under load."""
+    """One server's figures: spans a second, and spans acknowledged and missing where it was killed under load."""
 
     name: str
     acknowledged: float
@@ -30,13 +30,13 @@ class Row:
     stored: float
     unstored: int
     killed_acknowledged: int
-    killed_lost: int
+    killed_missing: int
 
     def __str__(self) -> str:
-        lost = self.killed_lost / max(self.killed_acknowledged, 1)
+        share = self.killed_missing / max(self.killed_acknowledged, 1)
         return (
             f"| {self.name} | {self.acknowledged:,.0f} | {self.stored:,.0f} | {self.refused:,} | {self.unstored:,} "
-            f"| {self.killed_lost:,} of {self.killed_acknowledged:,} ({lost:.0%}) |"
+            f"| {self.killed_missing:,} of {self.killed_acknowledged:,} ({share:.0%}) |"
         )
 
 
@@ -50,7 +50,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="names, or their beginnings")
     arguments = parser.parse_args()
     print(machine())
-    print("| server | acknowledged/s | stored/s | refused | not stored in time | lost by kill -9 |")
+    missing = f"missing after kill -9, restart and {arguments.drain:.0f} s"
+    print(f"| server | acknowledged/s | stored/s | refused | not stored in time | {missing} |")
     print("|---|---|---|---|---|---|")
     for kind in PEERS:
         if not arguments.only or kind.name.startswith(tuple(arguments.only)):
@@ -69,7 +70,7 @@ def _row(kind: type[Spanhouse | Phoenix | Mlflow], arguments: argparse.Namespace
         stored=stored / seconds,
         unstored=result.acknowledged - stored,
         killed_acknowledged=killed.acknowledged,
-        killed_lost=killed.acknowledged - left,
+        killed_missing=killed.acknowledged - left,
     )
 
 
