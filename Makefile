@@ -44,8 +44,8 @@ cover: $(STAMP) ## Run the tests with branch coverage
 	$(BIN)/coverage report --skip-covered --skip-empty
 
 bench: $(STAMP) ## Measure ingest and queries; results belong in docs/benchmarks.md
-	$(BIN)/python benchmarks/ingest.py
-	$(BIN)/python benchmarks/query.py
+	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.query
 
 clean: ## Remove the environments and the demo's data
 	rm -rf .venv .venv-uv .spanhouse
