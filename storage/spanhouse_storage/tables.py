@@ -222,6 +222,18 @@ _MESSAGES = pa.schema(
     ]
 )
 
+_DELETIONS = pa.schema(
+    [
+        *_required(_TEXT, "tenant deletion_id table_name what"),
+        *_required(_MICROS, "time"),
+        *_required(_U64, "version"),
+        *_required(_TEXT, "kind"),
+        *_required(_U64, "rows"),
+        *_nullable(_NANOS, "first last"),
+        *_required(_TEXT, "by policy subject"),
+    ]
+)
+
 SCHEMAS: dict[str, pa.Schema] = {
     "spans": _SPANS,
     "audit_events": _AUDIT_EVENTS,
@@ -232,6 +244,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "ledger": _LEDGER,
     "scores": _SCORES,
     "messages": _MESSAGES,
+    "deletions": _DELETIONS,
 }
 """Columns and Arrow types of every table, in the order of the DDL."""
 
