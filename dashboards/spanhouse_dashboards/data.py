@@ -1,4 +1,7 @@
-"""What pages read: answers of the API, kept for a few seconds so that one click asks for nothing twice."""
+"""What pages read: answers of the API, kept for a few seconds so that one click asks for nothing twice.
+
+Each visitor's are kept apart: what one may see another may not.
+"""
 
 from __future__ import annotations
 
@@ -20,61 +23,62 @@ MAX_SPANS = 5_000
 MAX_EVENTS = 2_000
 PAGE = 1_000
 MAX_LINES = 20_000
+MAX_VISITORS = 1_000
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(max_entries=MAX_VISITORS, show_spinner=False)
 def _client(found: settings.Settings) -> Client:
     return Client(found.url, token=found.token)
 
 
 def client() -> Client:
-    """Return the API client of this process's settings; it may be used from any thread."""
+    """Return the API client of whoever looks at the page."""
     return _client(settings.current())
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=200, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=200, show_spinner=False)
 def runs(filters: Mapping[str, str], *, limit: int, cursor: str | None) -> Json:
     """Return one page of runs: `{"runs", "next_cursor"}`."""
     return client().runs(**filters, limit=limit, cursor=cursor)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=200, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=200, show_spinner=False)
 def run(run_id: str) -> Json:
     """Return one run."""
     return client().run(run_id)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
 def spans(run_id: str) -> list[Json]:
     """Return the run's spans without content in start order, at most `MAX_SPANS`."""
     return list(islice(client().iter_spans(run_id, limit=PAGE), MAX_SPANS))
 
 
-@st.cache_data(ttl=SLOW_CHANGING_SECONDS, max_entries=100, show_spinner=False)
+@st.cache_data(scope="session", ttl=SLOW_CHANGING_SECONDS, max_entries=100, show_spinner=False)
 def span(run_id: str, span_id: str) -> Json:
     """Return one span with its content."""
     return client().span(run_id, span_id)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
 def steps(run_id: str) -> list[Json]:
     """Return the run's steps."""
     return cast("list[Json]", client().steps(run_id)["steps"])
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
 def audit(run_id: str) -> list[Json]:
     """Return the run's audit events in order, at most `MAX_EVENTS`."""
     return list(islice(client().iter_audit(run_id=run_id, limit=PAGE), MAX_EVENTS))
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
 def triage(some_id: str) -> Json:
     """Return what is known of a request, run, trace or session id."""
     return client().triage(some_id)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=200, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=200, show_spinner=False)
 def metrics(
     names: Sequence[str], filters: Mapping[str, str], *, by: str | None = None, step: str | None = None
 ) -> list[Json]:
@@ -82,31 +86,31 @@ def metrics(
     return cast("list[Json]", client().metrics(names, by=by, step=step, **filters)["points"])
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
 def tools(filters: Mapping[str, str]) -> list[Json]:
     """Return calls, errors and times by tool."""
     return cast("list[Json]", client().tools(**filters)["tools"])
 
 
-@st.cache_data(ttl=SLOW_CHANGING_SECONDS, show_spinner=False)
+@st.cache_data(scope="session", ttl=SLOW_CHANGING_SECONDS, show_spinner=False)
 def facets() -> dict[str, list[str]]:
     """Return the values filters can take."""
     return client().facets()
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, show_spinner=False)
 def alerts() -> Json:
     """Return rules, alerts and notifications."""
     return client().alerts()
 
 
-@st.cache_data(ttl=FRESH_SECONDS, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, show_spinner=False)
 def system() -> Json:
     """Return the server's own state."""
     return client().system()
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=20, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=20, show_spinner=False)
 def ledger(since: str) -> Json:
     """Return what became of the records received since: `{"totals", "minutes", "truncated"}`."""
     return client().ledger(since=since, limit=MAX_LINES)

@@ -27,7 +27,7 @@ WARMED = (
 """Modules the first visit would otherwise import, half a second during which the whole process stands still."""
 
 
-def streamlit_app(url: str | None = None, token: str | None = None) -> st.App:
+def streamlit_app(url: str | None = None, token: str | None = None, *, cookie: str = "") -> st.App:
     """Return the ASGI application of all pages.
 
     The parent enters its lifespan and mounts it; the order matters, for Streamlit refuses to serve before::
@@ -49,8 +49,9 @@ def streamlit_app(url: str | None = None, token: str | None = None) -> st.App:
     Args:
         url: base URL of the API as this process reaches it; None reads `SPANHOUSE_URL`, else the default port.
         token: bearer token where the API asks for one; None reads `SPANHOUSE_TOKEN`.
+        cookie: name of the cookie whose value is each visitor's own token, in place of `token`; empty for none.
     """
-    settings.configure(url, token)
+    settings.configure(url, token, cookie=cookie)
     app = st.App(SCRIPT, lifespan=_warm)
     # Someone may have read an option before, and with it a configuration that did not know this script.
     streamlit_config._main_script_path = str(SCRIPT)  # noqa: SLF001 - there is no public way to name a config file

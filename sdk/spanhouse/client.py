@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from spanhouse.errors import ServerError
 from spanhouse.http_errors import refused, unreachable
-from spanhouse.settings import Signal, base_url, is_loopback
+from spanhouse.settings import Signal, base_url, is_loopback, token_in
 
 Json = dict[str, Any]
 _NOT_MODIFIED = 304
@@ -33,7 +33,8 @@ class Client:
 
     Args:
         url: base URL; else ``SPANHOUSE_URL``, else http://127.0.0.1:4318.
-        token: bearer token; else ``SPANHOUSE_TOKEN``, else none is sent.
+        token: bearer token; None reads ``SPANHOUSE_TOKEN``, else ``SPANHOUSE_OPERATOR_TOKEN``; none is sent where both
+            are missing, or for an empty text.
         timeout: seconds to wait for an answer.
 
     Raises:
@@ -44,7 +45,7 @@ class Client:
         self.url = base_url(url, os.environ)
         self._timeout = timeout
         self._session = requests.Session()
-        token = token or os.environ.get("SPANHOUSE_TOKEN")
+        token = token_in(os.environ) if token is None else token
         if token:
             self._session.headers["authorization"] = f"Bearer {token}"
         self._session.trust_env = not is_loopback(self.url)

@@ -65,6 +65,11 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
+def token_in(environ: Mapping[str, str]) -> str:
+    """Return the token of the API's clients: ``SPANHOUSE_TOKEN``, else ``SPANHOUSE_OPERATOR_TOKEN``; empty without."""
+    return environ.get("SPANHOUSE_TOKEN") or environ.get("SPANHOUSE_OPERATOR_TOKEN") or ""
+
+
 def endpoint(
     signal: Signal, url: str | None, headers: Mapping[str, str] | None, environ: Mapping[str, str]
 ) -> Endpoint:

@@ -25,6 +25,7 @@ from spanhouse_storage.reads import (
     list_runs,
     unpriced_models,
 )
+from spanhouse_storage.tenants import TenantStore
 
 DAY: Final = timedelta(days=1)
 SETTLED_AFTER: Final = timedelta(minutes=5)
@@ -35,9 +36,17 @@ _COUNTED: Final = 1_000
 _NEWEST_LETTERS: Final = 1_000
 
 
-def report(parts: Parts, now: datetime) -> dict[str, Any]:
-    """Return the server's state as the API shows it; what the store cannot tell is null, and `store.error` says why."""
+def report(parts: Parts, now: datetime, tenants: frozenset[str] | None = None) -> dict[str, Any]:
+    """Return the server's state as the API shows it; what the store cannot tell is null, and `store.error` says why.
+
+    Args:
+        parts: the server's, with the store of all tenants.
+        now: the time, aware.
+        tenants: whose ledger, runs and models are told, and nothing of the machine; None for all of it.
+    """
     ready = parts.readiness.look()
+    if tenants is not None:
+        return _of_tenants(parts, now, tenants, ready=not ready.reasons)
     return {
         "now": rfc3339(now),
         "status": "not ready" if ready.reasons else "ok",
@@ -62,6 +71,31 @@ def report(parts: Parts, now: datetime) -> dict[str, Any]:
     }
 
 
+def _of_tenants(parts: Parts, now: datetime, tenants: frozenset[str], *, ready: bool) -> dict[str, Any]:
+    machines = dict.fromkeys(("journal", "dead_letters", "disks", "store", "schema"))
+    try:
+        told = _of_runs(TenantStore(parts.store, tenants), now, _ledger(parts.store, now, tenants))
+    except StorageError:
+        told = dict.fromkeys(("ledger", "incomplete_runs", "unpriced_models"))
+    return {
+        "now": rfc3339(now),
+        "status": "ok" if ready else "not ready",
+        # The reasons name paths and addresses of the machine.
+        "reasons": [] if ready else ["the server can take no telemetry at the moment; its operator sees why"],
+        "versions": {"spanhouse": version("spanhouse"), "python": None, "engine": None, "schema": None},
+        **machines,
+        **told,
+    }
+
+
+def _of_runs(store: Store, now: datetime, ledger: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "ledger": ledger,
+        "incomplete_runs": _incomplete(store, now),
+        "unpriced_models": unpriced_models(store, now - DAY, limit=SHOWN),
+    }
+
+
 def _of_store(parts: Parts, now: datetime, figures: dict[str, Any]) -> dict[str, Any]:
     store, info = parts.store, parts.store.info
     said = {"kind": info.kind, "url": info.url, "away_seconds": figures["store_away_seconds"]}
@@ -70,17 +104,15 @@ def _of_store(parts: Parts, now: datetime, figures: dict[str, Any]) -> dict[str,
         return {
             "store": {**said, "error": None, "bytes": sum(each["bytes"] for each in tables), "tables": tables},
             "schema": {"number": inspection.schema_number(store), "drift": inspection.drift(store)},
-            "ledger": _ledger(store, now),
-            "incomplete_runs": _incomplete(store, now),
-            "unpriced_models": unpriced_models(store, now - DAY, limit=SHOWN),
+            **_of_runs(store, now, _ledger(store, now)),
         }
     except StorageError as error:
         unknown = dict.fromkeys(("schema", "ledger", "incomplete_runs", "unpriced_models"))
         return {"store": {**said, "error": str(error), "bytes": None, "tables": []}, **unknown}
 
 
-def _ledger(store: Store, now: datetime) -> dict[str, Any]:
-    wanted = LedgerFilter(since=now - DAY)
+def _ledger(store: Store, now: datetime, tenants: frozenset[str] | None = None) -> dict[str, Any]:
+    wanted = LedgerFilter(since=now - DAY, within=tenants)
     gaps = ledger_gaps(store, wanted, limit=SHOWN)
     for gap in gaps:
         gap["missing"] = gap["received"] - gap["accounted"]

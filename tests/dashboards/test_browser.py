@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Playwright, expect
+from tests.support.browser import launched, playwright, settled
+
+__all__ = ["playwright"]
 
 pytestmark = pytest.mark.browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PAGES = {
     "": "Overview",
     "runs?since=all": "Runs",
@@ -31,23 +22,6 @@ PAGES = {
     "alerts": "41 % of run_sql calls failed",
 }
 GROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 27)"}
-
-
-# Not for the session: its event loop would run beside every later test.
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    if _browser() is None:
-        message = f"the browser tests need one of {', '.join(BROWSERS)}: install Debian's package `chromium`"
-        # On a laptop the rest of the suite is worth running; where a landing is judged nothing may be left out.
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as found:
-        yield found
-
-
-def _browser() -> str | None:
-    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
 Contexts = Callable[[str], BrowserContext]
@@ -60,15 +34,7 @@ def contexts(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -
 
     def context(scheme: str) -> BrowserContext:
         if scheme not in started:
-            found = playwright.chromium.launch_persistent_context(
-                tmp_path_factory.mktemp("profile"),
-                executable_path=_browser(),
-                args=ARGUMENTS,
-                color_scheme="dark" if scheme == "dark" else "light",
-                viewport={"width": 1440, "height": 1000},
-            )
-            found.set_default_timeout(30_000)
-            started[scheme] = found
+            started[scheme] = launched(playwright, tmp_path_factory.mktemp("profile"), scheme)
         return started[scheme]
 
     yield context
@@ -113,12 +79,6 @@ def ids(ui: str) -> dict[str, str]:
         "hostile": by_code["error"],
         "big": by_code["max_steps"],
     }
-
-
-def settled(page: Page) -> None:
-    """Wait until the page's script has run to its end."""
-    expect(page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]')).to_be_attached()
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
 
 
 def go(page: Page, ui: str, path: str) -> None:

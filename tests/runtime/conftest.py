@@ -13,7 +13,13 @@ import spanhouse as sh
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests must not send to whatever the developer's shell names."""
-    for name in ("SPANHOUSE_URL", "SPANHOUSE_TOKEN", "SPANHOUSE_TENANT", "SPANHOUSE_ENVIRONMENT"):
+    for name in (
+        "SPANHOUSE_URL",
+        "SPANHOUSE_TOKEN",
+        "SPANHOUSE_OPERATOR_TOKEN",
+        "SPANHOUSE_TENANT",
+        "SPANHOUSE_ENVIRONMENT",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -176,6 +176,27 @@ def test_url_and_token_come_from_the_environment(stub: ApiStub, monkeypatch: pyt
         Client("house:1")
 
 
+@pytest.mark.parametrize(
+    ("environ", "given", "sent"),
+    [
+        ({"SPANHOUSE_OPERATOR_TOKEN": "o"}, None, "Bearer o"),
+        ({"SPANHOUSE_TOKEN": "t", "SPANHOUSE_OPERATOR_TOKEN": "o"}, None, "Bearer t"),
+        ({"SPANHOUSE_TOKEN": "t"}, "mine", "Bearer mine"),
+        ({"SPANHOUSE_TOKEN": "t", "SPANHOUSE_OPERATOR_TOKEN": "o"}, "", None),
+    ],
+)
+def test_the_client_understands_both_names_of_its_token_and_an_empty_one_is_none(
+    stub: ApiStub, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], given: str | None, sent: str | None
+) -> None:
+    """A page whose visitor shows nothing must not borrow what the process was started with."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    stub.reply("/readyz", {"ok": True})
+    with Client(stub.url, token=given) as client:
+        client.health()
+    assert stub.asked[0].headers.get("authorization") == sent
+
+
 def test_an_answer_that_is_no_otlp_is_named(stub: ApiStub, client: Client) -> None:
     """A web page that says 200 has stored nothing."""
     stub.reply("/v1/traces", Reply(200, b"<html>", "text/html"))

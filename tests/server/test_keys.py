@@ -337,9 +337,34 @@ def test_a_session_ends_with_its_time_and_with_its_key(engine: Engine, clock: Cl
     assert not guard.logged_in(operators)
 
 
-@pytest.mark.parametrize(("role", "tenants"), [(Role.READ, ACME), (Role.INGEST, None), (Role.ADMIN, ACME)])
-def test_a_key_that_may_not_read_all_tenants_opens_no_page(
-    engine: Engine, clock: Clock, role: Role, tenants: frozenset[str] | None
-) -> None:
-    _, text = made(engine, role=role, tenants=tenants)
+def test_a_key_that_may_not_read_opens_no_page(engine: Engine, clock: Clock) -> None:
+    _, text = made(engine, role=Role.INGEST, tenants=None)
     assert guard_of(engine, clock).login(text) is None
+
+
+@pytest.mark.parametrize("role", [Role.READ, Role.OPERATE, Role.ADMIN])
+def test_a_page_may_read_what_its_visitors_key_may_and_do_nothing_else(
+    engine: Engine, clock: Clock, role: Role
+) -> None:
+    key, text = made(engine, role=role, tenants=ACME)
+    guard = guard_of(engine, clock)
+    cookie = guard.login(text)
+    assert cookie
+    access = guard.access(f"Bearer {cookie}")
+    assert (access.tenants, access.key) == (ACME, key.id)
+    assert access.rights == {Right.READ, Right.POLL}
+    table.revoke(engine, key.id, clock.now)
+    guard.ring.changed()
+    assert guard.access(f"Bearer {cookie}").rights == frozenset()
+
+
+def test_a_page_of_the_operator_reads_all_and_sets_nothing(engine: Engine, clock: Clock) -> None:
+    made(engine, role=Role.READ, tenants=ACME)
+    guard = guard_of(engine, clock)
+    cookie = guard.login("sho_operator")
+    assert cookie
+    access = guard.access(f"Bearer {cookie}")
+    assert (access.tenants, access.rights) == (None, {Right.READ, Right.POLL})
+    assert guard.login(cookie) is None
+    clock.now += LASTS
+    assert not guard.access(f"Bearer {cookie}").rights

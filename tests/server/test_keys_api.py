@@ -196,8 +196,48 @@ def test_a_role_opens_what_it_is_for(keyed: Keyed, role: str, reads: int, polls:
 
 def test_the_servers_own_figures_need_a_key_of_all_tenants(keyed: Keyed, acme: httpx.Client) -> None:
     problem(acme.get("/metrics"), 403)
+    problem(acme.get("/api/v1/reprocess"), 403)
     assert keyed.key("read", "*").get("/metrics").status_code == 200
     assert keyed.anyone.get("/healthz").status_code == keyed.anyone.get("/readyz").status_code == 200
+
+
+COUNTS = ("stored", "rejected", "sampled_out", "duplicated")
+
+
+def test_the_ledger_of_a_key_is_that_of_its_tenants_and_adds_up(keyed: Keyed, acme: httpx.Client) -> None:
+    """The ledgers of every tenant alone are together the ledger of all."""
+    keyed.served.drain()
+    whole = keyed.operator.get("/api/v1/ledger").json()
+    tenants = {line["tenant"] for line in whole["minutes"]}
+    assert {"acme", "globex"} < tenants
+    sums = dict.fromkeys(("received", *COUNTS), 0)
+    for tenant in tenants:
+        own = keyed.key("read", tenant).get("/api/v1/ledger").json()
+        assert {line["tenant"] for line in own["minutes"]} == {tenant}
+        totals = own["totals"]
+        assert totals["pending"] is None
+        assert totals["received"] == sum(totals[name] for name in COUNTS) > 0
+        assert totals["received"] == sum(line["received"] for line in own["minutes"])
+        for name in sums:
+            sums[name] += totals[name]
+    assert sums == {name: whole["totals"][name] for name in sums}
+    problem(acme.get("/api/v1/ledger", params={"tenant": "globex"}), 403)
+    assert keyed.key("read", "nobody").get("/api/v1/ledger").json()["minutes"] == []
+
+
+def test_a_key_sees_of_the_system_what_is_of_its_tenants_alone(keyed: Keyed, acme: httpx.Client) -> None:
+    keyed.served.drain()
+    whole, own = keyed.operator.get("/api/v1/system").json(), acme.get("/api/v1/system").json()
+    assert whole.keys() == own.keys()
+    assert all(whole[name] is not None for name in whole)
+    for name in ("journal", "dead_letters", "disks", "store", "schema"):
+        assert own[name] is None
+    assert str(keyed.served.data) in str(whole)
+    assert str(keyed.served.data) not in str(own)
+    day = own["ledger"]["day"]
+    assert 0 < day["received"] < whole["ledger"]["day"]["received"]
+    assert day["received"] == sum(day[name] for name in COUNTS)
+    assert not any(word in str(own) for word in FOREIGN_WORDS)
 
 
 def test_a_flag_of_an_operators_key_holds_in_its_tenant_alone(keyed: Keyed, acme: httpx.Client) -> None:

@@ -50,6 +50,9 @@ def page() -> None:
         found = data.system()
         health(found)
         records(data.ledger(str(window)))
+        if found["store"] is None:
+            st.caption("Journal, store and disks are of all tenants at once: a key of * shows them.")
+            return
         journal(found)
         store(found)
 
@@ -64,12 +67,13 @@ def health(found: data.Json) -> None:
             "unaccounted for: search the server's log for that minute.",
             icon=":material/report:",
         )
-    if found["store"]["error"]:
-        st.error(f"The store does not answer: {text.inert(found['store']['error'])}", icon=":material/cloud_off:")
+    failed = (found["store"] or {}).get("error")
+    if failed:
+        st.error(f"The store does not answer: {text.inert(failed)}", icon=":material/cloud_off:")
     drift = (found["schema"] or {}).get("drift", ())
     if drift:
         st.warning(f"The store's tables differ: {text.inert('; '.join(drift))}", icon=":material/schema:")
-    if not (found["reasons"] or found["store"]["error"] or drift or (found["ledger"] or {}).get("gaps")):
+    if not (found["reasons"] or failed or drift or (found["ledger"] or {}).get("gaps")):
         st.caption(":material/check_circle: Takes telemetry, and every record of the last day is accounted for.")
 
 

@@ -12,7 +12,8 @@ from spanhouse_analysis.times import rfc3339
 from spanhouse_server.api.answers import answer
 from spanhouse_server.api.filters import Many, values
 from spanhouse_server.api.times import window
-from spanhouse_server.parts import parts_of
+from spanhouse_server.keys.gate import access_of
+from spanhouse_server.parts import whole
 from spanhouse_storage import reads
 from spanhouse_storage.reads import LedgerFilter
 
@@ -32,13 +33,17 @@ def listed(
     """Return counts of records (spans, log records, data points) by minute of receipt, and their sums.
 
     received = stored + rejected + sampled_out + duplicated + pending; late is part of stored. What is acknowledged and
-    not yet stored is pending: in the totals of all tenants only, as whose it is shows when it is read.
+    not yet stored is pending: in the totals of all tenants only, as whose it is shows when it is read. A key sees the
+    lines of its tenants.
     """
     start, end = window(since, until, datetime.now(UTC))
-    chosen = LedgerFilter(tenant=values(tenant), signal=values(signal), source=values(source), since=start, until=end)
-    parts = parts_of(request)
+    within = access_of(request).tenants
+    chosen = LedgerFilter(
+        tenant=values(tenant), signal=values(signal), source=values(source), since=start, until=end, within=within
+    )
+    parts = whole(request)
     # In this order a record on its way into the store is counted twice for a moment, and never not at all.
-    narrowed = bool(tenant or signal or source)
+    narrowed = bool(tenant or signal or source) or within is not None
     pending = None if narrowed else parts.pipeline.pending(start, end)
     totals = reads.ledger_totals(parts.store, chosen)
     totals["received"] += pending or 0

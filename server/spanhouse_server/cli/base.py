@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from spanhouse.client import Client
 from spanhouse.errors import ConfigurationError, ServerError
+from spanhouse.settings import is_loopback
 from spanhouse_server import token
 from spanhouse_server.settings import Settings
 
@@ -78,16 +79,31 @@ def given(filters: dict[str, Any]) -> dict[str, Any]:
 
 
 def client(url: str, *, operator: bool = False, data: str | None = None) -> Client:
-    """Return a client of the server; with ``operator`` one that carries the operator token of the data directory."""
+    """Return a client of the server; with ``operator`` one that carries what an operator shows."""
     if not operator:
         return Client(url)
     directory = Path(data or Settings().data).expanduser()
-    secret = os.environ.get("SPANHOUSE_OPERATOR_TOKEN") or token.read(directory)
+    secret = operator_token(os.environ, directory if data or is_loopback(url) else None)
     if not secret:
         fail(
-            f"no operator token: {directory / token.FILE_NAME} cannot be read; name the server's directory with --data"
+            f"no operator token: {directory / token.FILE_NAME} cannot be read for the server at {url}; name the "
+            "server's directory with --data, or set SPANHOUSE_TOKEN to the operator token or a key to operate"
         )
     return Client(url, token=secret)
+
+
+def operator_token(environ: Mapping[str, str], directory: Path | None) -> str:
+    """Return what an operator shows; empty where nothing is there.
+
+    The file of the data directory comes before ``SPANHOUSE_TOKEN``, which may hold a key for reading alone: a brake
+    must not fail for that. ``SPANHOUSE_OPERATOR_TOKEN``, meant for nothing else, comes before both.
+
+    Args:
+        environ: the environment.
+        directory: the server's data directory; None where the server is elsewhere, for that one's file is not ours.
+    """
+    own = token.read(directory) if directory is not None else None
+    return environ.get("SPANHOUSE_OPERATOR_TOKEN") or own or environ.get("SPANHOUSE_TOKEN") or ""
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -15,9 +16,9 @@ from spanhouse_collector.caller import Caller, CallerRefusedError
 from spanhouse_collector.records import DEFAULT_TENANT
 from spanhouse_server import token
 from spanhouse_server.keys.auth import Auth
-from spanhouse_server.keys.rights import ANYONE, NOBODY, OPERATOR, RIGHTS, Access, Right
+from spanhouse_server.keys.rights import ANYONE, NOBODY, OPERATOR, PAGES, RIGHTS, Access, Right
 from spanhouse_server.keys.ring import KeyRing, KeysUnavailableError
-from spanhouse_server.keys.sessions import Sessions
+from spanhouse_server.keys.sessions import PREFIX, Sessions
 from spanhouse_server.keys.table import Key
 
 UNAVAILABLE_SECONDS: Final = 2
@@ -72,17 +73,17 @@ class Guard:
         return self._known(bearer(authorization)) or (NOBODY if self.enforced() else ANYONE)
 
     def login(self, text: str) -> str | None:
-        """Return a cookie for the holder of the operator's token, a ticket, or a key that may read all tenants.
+        """Return a cookie for the holder of the operator's token, a ticket, or a key that may read.
 
-        The pages show all tenants, so a key of some cannot open them. None where the text is none of these.
+        What the pages show is narrowed to the key's tenants. None where the text is none of these.
 
         Raises:
             KeysUnavailableError: nobody can say.
         """
         if self.sessions.redeem(text):
             return self.sessions.open("")
-        found = self._known(text)
-        if found is None or not found.everywhere or Right.READ not in found.rights:
+        found = None if text.startswith(PREFIX) else self._known(text)
+        if found is None or Right.READ not in found.rights:
             return None
         return self.sessions.open(found.key)
 
@@ -132,8 +133,23 @@ class Guard:
             return None
         if token.matches(text, self._operator_token):
             return OPERATOR
+        if text.startswith(PREFIX):
+            return self._of_session(text)
         key = self.ring.find(text)
         return of_key(key) if key is not None else None
+
+    def _of_session(self, cookie: str) -> Access | None:
+        # Pages show their visitor's cookie as a token, so that they read what the visitor may and no more.
+        session = self.sessions.find(cookie)
+        if session is None:
+            return None
+        if not session.key:
+            return replace(OPERATOR, rights=PAGES)
+        key = self.ring.by_id(session.key)
+        if key is None:
+            return None
+        access = of_key(key)
+        return replace(access, rights=access.rights & PAGES)
 
     def _allowance(self, access: Access) -> Allowance | None:
         if access is OPERATOR or not (self._rate or self._size):

@@ -38,7 +38,7 @@ OPEN: Final = frozenset({Right.SEND, Right.POLL, Right.READ})
 """What needs no key where none is asked for: control and keys need the operator's token even there."""
 
 _PUBLIC: Final = frozenset({"/api/v1/openapi.json"})
-_SERVERS_OWN: Final = ("/metrics", "/api/v1/ledger", "/api/v1/system", "/api/v1/reprocess")
+_SERVERS_OWN: Final = ("/metrics", "/api/v1/reprocess")
 """What is about all tenants at once."""
 
 
@@ -87,6 +87,9 @@ OPERATOR: Final = Access(frozenset(Right), name="operator")
 
 ANYONE: Final = Access(OPEN)
 """Whoever asks where no key is needed."""
+
+PAGES: Final = frozenset({Right.POLL, Right.READ})
+"""The most that pages may, whoever looks at them."""
 
 NOBODY: Final = Access(frozenset())
 """Whoever shows nothing where a key is needed."""

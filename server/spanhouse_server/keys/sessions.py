@@ -13,6 +13,7 @@ from typing import Final
 LASTS: Final = timedelta(hours=12)
 MOST: Final = 10_000
 COOKIE: Final = "spanhouse_session"
+PREFIX: Final = "shs_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Sessions:
 
     def open(self, key: str) -> str:
         """Return the cookie of a new session for the holder of a key, or of the operator's token where it is empty."""
-        cookie = secrets.token_urlsafe(32)
+        cookie = PREFIX + secrets.token_urlsafe(32)
         now = self._clock()
         with self._lock:
             self._sessions = {name: each for name, each in self._sessions.items() if each.ends > now}

@@ -22,7 +22,9 @@ LEDGER_COUNTS = ("received", "stored", "rejected", "sampled_out", "late", "dupli
 class LedgerFilter:
     """Conditions on lines of the ledger, all of which must hold; an empty one holds always.
 
-    `since` and `until` are times of receipt; both are widened to whole minutes.
+    `since` and `until` are times of receipt; both are widened to whole minutes. `within` are the tenants that whoever
+    asks may see, None for all: none of them means no lines. The table has many tenants in a row, so that a store
+    narrowed to some shows nothing of it.
     """
 
     tenant: Texts = ""
@@ -30,6 +32,7 @@ class LedgerFilter:
     source: Texts = ""
     since: datetime | None = None
     until: datetime | None = None
+    within: frozenset[str] | None = None
 
 
 def ledger_totals(store: Store, wanted: LedgerFilter) -> dict[str, Any]:
@@ -66,6 +69,9 @@ def _lines(wanted: LedgerFilter) -> tuple[str, dict[str, Any]]:
         if values:
             parameters[column] = values
             lines.append(f"{column} IN {{{column}:Array(String)}}")
+    if wanted.within is not None:
+        parameters["within"] = sorted(wanted.within)
+        lines.append("tenant IN {within:Array(String)}")
     if wanted.since is not None:
         parameters["since"] = micros(wanted.since) // _MINUTE_US
         rows.append("last_received >= fromUnixTimestamp64Micro({since:Int64} * 60000000, 'UTC')")
