@@ -48,6 +48,7 @@ from spanhouse_server.keys import login
 from spanhouse_server.keys.auth import Auth
 from spanhouse_server.keys.gate import Gate
 from spanhouse_server.keys.guard import Guard
+from spanhouse_server.keys.sessions import COOKIE
 from spanhouse_server.parts import Parts
 from spanhouse_server.readiness import Readiness
 from spanhouse_server.reprocess import Reprocessing
@@ -193,8 +194,8 @@ def _dashboards(parts: Parts) -> Any:  # noqa: ANN401 - streamlit's App, importe
         return None
     from spanhouse_dashboards.mount import streamlit_app  # noqa: PLC0415 - half a second, saved where there is no UI
 
-    # The pages show every tenant, which is why only who may read all of them gets past the gate to see them.
-    return streamlit_app(url=parts.settings.url, token=parts.operator_token)
+    # A page asks the API as its visitor does, so the API's own narrowing holds for the pages too.
+    return streamlit_app(url=parts.settings.url, cookie=COOKIE)
 
 
 def with_free_grpc(settings: Settings) -> Settings:
