@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
-from spanhouse import attributes as keys
 from spanhouse.errors import RunStopped
-from spanhouse.runs import run as new_run
 from spanhouse.stop_reasons import Outcome, StopCode, StopReason
 from spanhouse_runtime.control import Control
+from spanhouse_runtime.guard import Approver, Breakers, Guard, Rate, Rates, SharedBudgets
 from spanhouse_runtime.idempotency import IdempotencyStore, MemoryIdempotencyStore
 from spanhouse_runtime.limits import Limits
 from spanhouse_runtime.model import Message, Model
@@ -19,12 +18,10 @@ from spanhouse_runtime.money import Price, usd
 from spanhouse_runtime.policy import Policy
 from spanhouse_runtime.result import RunResult, last_answer
 from spanhouse_runtime.session import Session, Setup
-from spanhouse_runtime.state import RunState
 from spanhouse_runtime.tool_step import answer_call
 from spanhouse_runtime.tools import Function, Tool, Toolbox
 
 HANDOVER_TOOLS = ("transfer_to_human*", "escalate_to_human*")
-_COMPLETED = frozenset({StopCode.FINISH, StopCode.ESCALATED})
 
 
 class Agent:
@@ -40,6 +37,10 @@ class Agent:
         version: the agent's version.
         price: what the model costs; needed where ``max_usd`` is set.
         control: where an operator's flags come from.
+        approver: carries questions to people; without one, a call the policy wants asked is refused.
+        budgets: budgets that runs and processes share.
+        rates: paces by glob over tool names.
+        breakers: shared with other agents; without it, the agent's own.
         idempotency: where calls of ``once`` tools are remembered; without it, in memory for the life of the agent.
         handover: globs of the tools that hand the run to a person; a successful call ends it with ``escalated``.
         on_timeout: whether a tool that does not answer in time ends the run, or is told to the model as an error.
@@ -56,11 +57,15 @@ class Agent:
         tools: Iterable[Tool | Function] = (),
         *,
         limits: Limits | None = None,
-        policy: Policy | None = None,
+        policy: Policy | Callable[[], Policy] | None = None,
         instructions: str = "",
         version: str | None = None,
-        price: Price | None = None,
+        price: Price | Mapping[str, Price] | None = None,
         control: Control | None = None,
+        approver: Approver | None = None,
+        budgets: SharedBudgets | None = None,
+        rates: Rates | Mapping[str, Rate] | None = None,
+        breakers: Breakers | None = None,
         idempotency: IdempotencyStore | None = None,
         handover: Iterable[str] = HANDOVER_TOOLS,
         on_timeout: Literal["stop", "tell_model"] = "stop",
@@ -68,19 +73,26 @@ class Agent:
     ) -> None:
         toolbox = Toolbox(tools)
         self.version = version
+        self.guard = Guard(
+            name,
+            limits=limits,
+            policy=Policy(allow=tuple(toolbox.names)) if policy is None else policy,
+            prices=price,
+            control=control,
+            approver=approver,
+            budgets=budgets,
+            rates=rates,
+            breakers=breakers,
+            clock=clock,
+        )
         self.setup = Setup(
-            name=name,
+            guard=self.guard,
             model=model,
             toolbox=toolbox,
-            limits=limits or Limits(),
-            policy=Policy(allow=tuple(toolbox.names)) if policy is None else policy,
             instructions=instructions,
-            price=price,
-            control=control,
             idempotency=MemoryIdempotencyStore() if idempotency is None else idempotency,
             handover=tuple(handover),
             on_timeout=on_timeout,
-            clock=clock,
         )
 
     def run(
@@ -117,9 +129,8 @@ class Agent:
         Raises:
             Exception: only what ``check`` or the runtime itself raises; failures of models and tools are stop reasons.
         """
-        with new_run(
-            self.setup.name,
-            agent=self.setup.name,
+        with self.guard.run(
+            self.guard.name,
             agent_version=self.version,
             request_id=request_id,
             session_id=session_id,
@@ -130,20 +141,17 @@ class Agent:
             task_type=task_type,
             variant=variant,
             input=task,
-        ) as run:
-            session = Session(self.setup, run, task=task, scope=idempotency_scope)
-            ended: StopReason | None = None
-            try:
-                output, reason = _drive(session)
-                ended = reason
-                outcome = Outcome.UNKNOWN
-                run.stop(reason)
-                run.output(output)
-                if check is not None and reason.code is StopCode.FINISH:
-                    outcome = Outcome.SUCCESS if check(output) else Outcome.FAILURE
-                    run.outcome(outcome)
-            finally:
-                _close(session, ended)
+        ) as guarded:
+            run = guarded.run
+            session = Session(self.setup, guarded, task=task, scope=idempotency_scope)
+            output, reason = _drive(session)
+            run.stop(reason)
+            run.output(output)
+            outcome = Outcome.UNKNOWN
+            if check is not None and reason.code is StopCode.FINISH:
+                outcome = Outcome.SUCCESS if check(output) else Outcome.FAILURE
+                run.outcome(outcome)
+        ledger = guarded.books.ledger
         return RunResult(
             run_id=run.run_id,
             trace_id=run.trace_id,
@@ -152,10 +160,10 @@ class Agent:
             outcome=outcome,
             output=output,
             usage=session.usage,
-            cost_usd=usd(session.ledger.used(StopCode.MAX_USD)) if session.cost_known else None,
+            cost_usd=usd(ledger.used(StopCode.MAX_USD)) if session.cost_known else None,
             steps=session.step,
             tools=dict(session.tools),
-            budget=session.ledger.report(),
+            budget=ledger.report(),
         )
 
 
@@ -166,14 +174,7 @@ def _drive(session: Session) -> tuple[str, StopReason]:
                 answer = answer_call(session, call)
                 session.messages.append(Message("tool", answer, tool_call_id=call.id))
         check_last_answer(response)
-    except RunStopped as stop:
+    except RunStopped as raised:
+        stop = session.guarded.remember(raised)
         return last_answer(stop, steps=session.step, tools=session.tools, said=session.said), stop.reason
     return response.text, StopReason(StopCode.FINISH)
-
-
-def _close(session: Session, reason: StopReason | None) -> None:
-    session.note_time()
-    completed = reason is not None and reason.code in _COMPLETED
-    session.machine.to(RunState.COMPLETED if completed else RunState.FAILED, str(reason or "error"))
-    session.run.set_attribute(keys.STATE, session.machine.state.value)
-    session.run.budget(session.ledger.report())

@@ -45,16 +45,19 @@ class BudgetRefused(RunStopped):
 
     Attributes:
         limit, used, reserved, asked: amounts in the ledger's whole units.
+
+    Args:
+        scope: whose limit it is where that is not the run's own, such as ``tenant/day``; the stop reason's subject.
     """
 
-    def __init__(self, code: StopCode, *, limit: int, used: int, reserved: int, asked: int) -> None:
+    def __init__(self, code: StopCode, *, limit: int, used: int, reserved: int, asked: int, scope: str = "") -> None:
         unit = _UNIT_NAMES[code]
         detail = f"limit {shown(code, limit):g} {unit}, {shown(code, used):g} used"
         if reserved:
             detail += f", {shown(code, reserved):g} reserved"
         if asked:
             detail += f", the next call may need {shown(code, asked):g}"
-        super().__init__(StopReason(code), detail)
+        super().__init__(StopReason(code, scope), detail)
         self.limit = limit
         self.used = used
         self.reserved = reserved
@@ -71,11 +74,12 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A limit whose use has reached the warning share."""
+    """A limit whose use has reached the warning share; ``scope`` says whose limit it is."""
 
     code: StopCode
     limit: int
     used: int
+    scope: str = "run"
 
 
 class BudgetLedger:

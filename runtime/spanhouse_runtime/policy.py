@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from spanhouse.canonical import canonical_json
+from spanhouse.canonical import args_hash, canonical_json
 
 ALLOWLIST_RULE: Final = "allowlist"
 DEFAULT_RULE: Final = "default"
@@ -152,6 +153,11 @@ class Policy(BaseModel):
             msg = f"rule names must differ from one another and from {ALLOWLIST_RULE!r} and {DEFAULT_RULE!r}: {doubled}"
             raise ValueError(msg)
         return self
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change whenever the policy does."""
+        return args_hash(self.model_dump(mode="json"))
 
     def decide(self, tool: str, arguments: Mapping[str, Any]) -> Verdict:
         """Return the decision on a call whose arguments have been checked against the tool's schema.

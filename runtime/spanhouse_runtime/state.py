@@ -29,8 +29,9 @@ _WORKING: Final = frozenset({RunState.THINKING, RunState.EXECUTING, RunState.WAI
 
 TRANSITIONS: Final[Mapping[RunState, frozenset[RunState]]] = MappingProxyType(
     {
-        # A run that is refused before its first call has failed; it cannot have completed anything.
-        RunState.IDLE: frozenset({RunState.THINKING, RunState.WAITING, RunState.FAILED}),
+        # A run that is refused before its first call has failed; it cannot have completed anything. Another framework's
+        # run may call a tool before any model.
+        RunState.IDLE: _WORKING | {RunState.FAILED},
         **{state: (_WORKING - {state}) | _ENDS for state in sorted(_WORKING)},
         RunState.COMPLETED: frozenset(),
         RunState.FAILED: frozenset(),

@@ -99,10 +99,10 @@ def _run(session: Session, checked: CheckedCall, span: ToolCall) -> Outcome:
     value = call_with_deadline(
         tool.function,
         checked.values,
-        timeout=tool.timeout_seconds or session.setup.limits.tool_timeout_seconds,
-        check=lambda: session.look(tool.name),
+        timeout=tool.timeout_seconds or session.setup.guard.limits.tool_timeout_seconds,
+        check=lambda: session.guarded.look(tool.name),
     )
-    content = capped(as_text(value), session.setup.limits.tool_result_bytes)
+    content = capped(as_text(value), session.setup.guard.limits.tool_result_bytes)
     span.result(content)
     return Outcome(content)
 

@@ -48,13 +48,13 @@ def _wrap(function: Callable[..., Any], *, name: str | None, polling: bool) -> C
         msg = f"@tool cannot record {function!r}: put it directly on a function, below @staticmethod and @classmethod"
         raise ConfigurationError(msg)
     called = name or function.__name__
-    arguments_of = _binder(function)
+    bind = arguments_of(function)
 
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def recorded_async(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
-            with tool_call(called, arguments_of(args, kwargs), polling=polling) as call:
+            with tool_call(called, bind(args, kwargs), polling=polling) as call:
                 value = await function(*args, **kwargs)
                 call.result(value)
                 return value
@@ -63,7 +63,7 @@ def _wrap(function: Callable[..., Any], *, name: str | None, polling: bool) -> C
 
     @functools.wraps(function)
     def recorded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
-        with tool_call(called, arguments_of(args, kwargs), polling=polling) as call:
+        with tool_call(called, bind(args, kwargs), polling=polling) as call:
             value = function(*args, **kwargs)
             if not inspect.isgenerator(value):
                 call.result(value)
@@ -72,7 +72,8 @@ def _wrap(function: Callable[..., Any], *, name: str | None, polling: bool) -> C
     return recorded
 
 
-def _binder(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
+def arguments_of(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
+    """Return what names a call's arguments, ``(args, kwargs) -> {parameter: value}``, with defaults filled in."""
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
     bound_to = {parameters[0].name} if parameters and parameters[0].name in {"self", "cls"} else set()

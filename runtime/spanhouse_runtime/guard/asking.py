@@ -1,0 +1,130 @@
+"""A person's word on one call: put the question, wait, and bind the answer to what was asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from spanhouse.canonical import args_hash
+from spanhouse.stop_reasons import StopCode
+from spanhouse_runtime.guard.approval import ApprovalAnswer, ApprovalRequest, Approver
+from spanhouse_runtime.guard.calls import Notes, ToolAsk
+from spanhouse_runtime.guard.flow import Blocking, Flow, Wait
+from spanhouse_runtime.guard.judging import because, judge, record_denied, refusal
+from spanhouse_runtime.policy import Decision, Policy, Verdict
+from spanhouse_runtime.state import RunState
+
+if TYPE_CHECKING:
+    from spanhouse_runtime.guard.run import GuardedRun
+
+_POLL_SECONDS = 0.25
+
+
+def approved(
+    guarded: GuardedRun, policy: Policy, ask: ToolAsk, verdict: Verdict, notes: Notes
+) -> Flow[tuple[ToolAsk, Verdict]]:
+    """Return the call a person let through, which may have other arguments, and the verdict it goes under.
+
+    Raises:
+        CallRefused: they refused it, or nobody answered, and the policy tells the model.
+        RunStopped: the same, and the policy ends the run; or the run was stopped meanwhile.
+    """
+    digest = args_hash(ask.arguments)
+    approver = guarded.guard.approver
+    if approver is None:
+        # Nobody is there to ask, and silence is no consent.
+        why = f"{because(verdict)}; nobody is there to approve it"
+        record_denied(guarded, ask, verdict)
+        guarded.run.event("approval.denied", tool=ask.tool, args_hash=digest, reason=why)
+        raise refusal(guarded, policy, ask, StopCode.APPROVAL_DENIED, why, notes)
+    began = guarded.guard.clock()
+    asked, answer = yield from _answered(guarded, policy, approver, ask, verdict, notes)
+    waited = round((guarded.guard.clock() - began) * 1_000, 3)
+    event: dict[str, Any] = {"approval_id": asked, "tool": ask.tool, "args_hash": digest, "duration_ms": waited}
+    if answer is None:
+        record_denied(guarded, ask, verdict)
+        guarded.run.event("approval.timeout", **event)
+        why = f"{because(verdict)}; nobody answered within {waited / 1_000:.0f} s"
+        raise refusal(guarded, policy, ask, StopCode.APPROVAL_TIMEOUT, why, notes)
+    reason = answer.reason
+    if answer.approved and answer.args_hash != digest:
+        answer, reason = replace(answer, approved=False), f"{reason} (said of other arguments)".strip()
+    if not answer.approved:
+        record_denied(guarded, ask, verdict)
+        guarded.run.event("approval.denied", by=answer.by, reason=reason or None, **event)
+        why = f"{because(verdict)}; refused by {answer.by}" + (f": {reason}" if reason else "")
+        raise refusal(guarded, policy, ask, StopCode.APPROVAL_DENIED, why, notes)
+    guarded.run.event("approval.given", by=answer.by, reason=reason or None, **event)
+    return _still_allowed(guarded, policy, ask, verdict, answer, notes)
+
+
+def _still_allowed(
+    guarded: GuardedRun, policy: Policy, ask: ToolAsk, verdict: Verdict, answer: ApprovalAnswer, notes: Notes
+) -> tuple[ToolAsk, Verdict]:
+    changed = ask
+    if answer.arguments is not None:
+        changed = replace(ask, arguments=answer.arguments)
+        guarded.run.event(
+            "override",
+            by=answer.by,
+            what="arguments",
+            reason=answer.reason or None,
+            tool=ask.tool,
+            before=args_hash(ask.arguments),
+            after=args_hash(changed.arguments),
+        )
+    # While a person thought the policy may have changed; and what they wrote has been judged by nobody yet.
+    now = guarded.guard.policy()
+    if now.fingerprint != policy.fingerprint or changed is not ask:
+        verdict = judge(guarded, now, changed)
+        if verdict.decision is Decision.DENY:
+            record_denied(guarded, changed, verdict)
+            raise refusal(guarded, now, changed, StopCode.POLICY_DENY, because(verdict), notes)
+    return changed, verdict
+
+
+def _answered(
+    guarded: GuardedRun, policy: Policy, approver: Approver, ask: ToolAsk, verdict: Verdict, notes: Notes
+) -> Flow[tuple[str, ApprovalAnswer | None]]:
+    run, guard = guarded.run, guarded.guard
+    request = ApprovalRequest(
+        run_id=run.run_id,
+        request_id=run.request_id or "",
+        tenant=guarded.tenant,
+        user_id=run.user_id or "",
+        agent=guard.name,
+        tool=ask.tool,
+        arguments=ask.arguments,
+        args_hash=args_hash(ask.arguments),
+        rule=verdict.rule,
+        why=verdict.why,
+        policy_version=policy.fingerprint,
+        expires_in=min(guard.approval_seconds, guarded.remaining_seconds()),
+    )
+    deadline = guard.clock() + request.expires_in
+    try:
+        asked: str = yield Blocking(lambda: approver.ask(request))
+    except Exception as problem:
+        # Control fails closed: a question that cannot be put is a refusal.
+        why = f"the question could not be put: {type(problem).__name__}: {problem}"
+        record_denied(guarded, ask, verdict)
+        run.event("approval.denied", tool=ask.tool, args_hash=request.args_hash, reason=why)
+        raise refusal(guarded, policy, ask, StopCode.APPROVAL_DENIED, why, notes) from problem
+    run.event(
+        "approval.asked", approval_id=asked, tool=ask.tool, args_hash=request.args_hash, reason=verdict.why or None
+    )
+    guarded.machine.to(RunState.WAITING, f"waits for approval of {ask.tool}")
+    try:
+        while True:
+            answer: ApprovalAnswer | None = yield Blocking(lambda: approver.answer(asked))
+            left = deadline - guard.clock()
+            if answer is not None or left <= 0:
+                break
+            guarded.look(ask.tool)
+            yield Wait(min(_POLL_SECONDS, left))
+    except BaseException:
+        approver.withdraw(asked)
+        raise
+    if answer is None:
+        yield Blocking(lambda: approver.withdraw(asked))
+    return asked, answer

@@ -1,0 +1,85 @@
+"""What passes the guard: calls that ask to be made, and the refusal that a model is told of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spanhouse.errors import SpanhouseError
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAsk:
+    """A tool call that asks to be made.
+
+    Attributes:
+        tool: the tool's name.
+        arguments: checked against the tool's schema, as plain JSON values.
+        call_id: the model's id for the call; empty where it has none.
+        polling: equal calls in a row are expected and are no loop.
+        action: what the tool does to the world: ``read``, ``draft``, ``update``, ``send``, ``delete`` or ``money``;
+            empty where it is not declared.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any]
+    call_id: str = ""
+    polling: bool = False
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAsk:
+    """A model call that asks to be made.
+
+    Attributes:
+        model: the model asked for.
+        provider: who serves it; empty where not known.
+        input_tokens: a cautious guess at what is sent.
+        max_output_tokens: the most it may write.
+    """
+
+    model: str
+    provider: str = ""
+    input_tokens: int = 0
+    max_output_tokens: int = 4_000
+
+
+def error_text(kind: str, message: str) -> str:
+    """Return a failure as the JSON text that models are answered with."""
+    return json.dumps({"error": {"type": kind, "message": message}}, ensure_ascii=False)
+
+
+@dataclass(slots=True)
+class Notes:
+    """What the model is to be told beside a call's result."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def around(self, content: str) -> str:
+        """Return the content, with the notes where there are any: ``{"result", "note"}``."""
+        if not self.texts:
+            return content
+        return json.dumps({"result": content, "note": " ".join(self.texts)}, ensure_ascii=False)
+
+
+class CallRefused(SpanhouseError):  # noqa: N818 - a control signal, not a fault
+    """One call is not made and the run goes on; the text is for the model.
+
+    Attributes:
+        kind: the stop code the refusal would have had, or an error type.
+        message: why, in plain words.
+        notes: what else the model is to be told.
+    """
+
+    def __init__(self, kind: str, message: str, notes: Notes | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.notes = notes or Notes()
+
+    def as_text(self) -> str:
+        """Return the refusal as a tool's answer: ``{"error": {"type", "message"}}``."""
+        return self.notes.around(error_text(self.kind, self.message))

@@ -1,0 +1,70 @@
+"""Functions as guarded tools: every call asks the guarded run it is made in."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from spanhouse.errors import ConfigurationError
+from spanhouse.tools import arguments_of
+from spanhouse_runtime.guard.calls import ToolAsk
+from spanhouse_runtime.guard.current import needed_guarded_run
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def guarded(function: F, *, name: str = "", polling: bool = False, action: str = "") -> F:
+    """Return the function so that every call of it is a guarded and recorded tool call.
+
+    Works on functions, coroutine functions and methods. Where a person changes a call's arguments the function is
+    called with theirs.
+
+    Args:
+        function: what to guard.
+        name: the tool's name; else the function's.
+        polling: equal calls in a row are expected and are no loop.
+        action: what it does to the world; see ``ToolAsk``.
+
+    Raises:
+        ConfigurationError: it is no plain function.
+    """
+    if not inspect.isroutine(function) or not hasattr(function, "__code__"):
+        msg = f"{function!r} cannot be guarded: put the decorator directly on a function"
+        raise ConfigurationError(msg)
+    called: str = name or function.__name__
+    bind = arguments_of(function)
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def guarded_async(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+            ask = ToolAsk(called, bind(args, kwargs), polling=polling, action=action)
+            async with needed_guarded_run(called).tool_call(ask) as call:
+                if call.arguments is not ask.arguments:
+                    args, kwargs = _bound(function, args), dict(call.arguments)
+                value = await function(*args, **kwargs)
+                call.result(value)
+                return value
+
+        return cast("F", guarded_async)
+
+    @functools.wraps(function)
+    def guarded_sync(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+        ask = ToolAsk(called, bind(args, kwargs), polling=polling, action=action)
+        with needed_guarded_run(called).tool_call(ask) as call:
+            if call.arguments is not ask.arguments:
+                args, kwargs = _bound(function, args), dict(call.arguments)
+            value = function(*args, **kwargs)
+            if not inspect.isgenerator(value):
+                call.result(value)
+            return value
+
+    return cast("F", guarded_sync)
+
+
+def _bound(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the instance or class a method is called on, which is no argument anybody may change."""
+    parameters = list(inspect.signature(function).parameters)
+    return args[:1] if args and parameters and parameters[0] in {"self", "cls"} else ()

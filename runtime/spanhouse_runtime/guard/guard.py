@@ -1,0 +1,120 @@
+"""The guard: what all runs of an agent have in common, and the one way to start a guarded run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
+
+from spanhouse.errors import ConfigurationError
+from spanhouse.runs import Run
+from spanhouse.runs import run as new_run
+from spanhouse_runtime.control import Control
+from spanhouse_runtime.guard.approval import Approver
+from spanhouse_runtime.guard.books import SharedBudgets
+from spanhouse_runtime.guard.breaker import Breakers
+from spanhouse_runtime.guard.decorating import guarded
+from spanhouse_runtime.guard.rates import Rate, Rates
+from spanhouse_runtime.guard.run import GuardedRun
+from spanhouse_runtime.limits import Limits
+from spanhouse_runtime.money import Price
+from spanhouse_runtime.policy import Policy
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+APPROVAL_SECONDS = 900.0
+
+
+class Guard:
+    """Lets an agent's model and tool calls through, one by one, or not.
+
+    Make one for an agent and keep it: breakers, paces and prices hold over its runs. Runs are started with ``run`` and
+    ask with ``admit_tool`` and ``admit_model``, or through what wraps them: ``spanhouse_runtime.Agent``, the
+    decorators, the adapters.
+
+    Args:
+        name: the agent's name, by which operators find it.
+        limits: when a run stops at the latest.
+        policy: which calls are let through, or a function that returns the policy in force now.
+        prices: what models cost: one price for all, or by model name; needed where dollars are limited.
+        control: where an operator's flags come from.
+        approver: carries questions to people; without one, what a policy wants asked is refused.
+        approval_seconds: how long a person has; after that the call is refused.
+        budgets: budgets that runs and processes share.
+        rates: paces by glob over tool names, or a ``Rates`` shared with other guards.
+        breakers: shared with other guards; without it, the guard's own.
+        clock: seconds that only grow.
+
+    Raises:
+        ConfigurationError: the name is empty.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        policy: Policy | Callable[[], Policy],
+        limits: Limits | None = None,
+        prices: Price | Mapping[str, Price] | None = None,
+        control: Control | None = None,
+        approver: Approver | None = None,
+        approval_seconds: float = APPROVAL_SECONDS,
+        budgets: SharedBudgets | None = None,
+        rates: Rates | Mapping[str, Rate] | None = None,
+        breakers: Breakers | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not name:
+            msg = "a guard needs the agent's name: operators stop and disable agents by it"
+            raise ConfigurationError(msg)
+        self.name = name
+        self.limits = limits or Limits()
+        self.control = control
+        self.approver = approver
+        self.approval_seconds = approval_seconds
+        self.budgets = budgets
+        self.rates = rates if isinstance(rates, Rates) else Rates(rates, clock)
+        self.breakers = breakers or Breakers(clock=clock)
+        self.clock = clock
+        self._policy = policy
+        self._prices = prices
+
+    def policy(self) -> Policy:
+        """Return the policy in force now."""
+        return self._policy if isinstance(self._policy, Policy) else self._policy()
+
+    def price_of(self, model: str) -> Price | None:
+        """Return what a model costs; None where that is not known."""
+        if self._prices is None or isinstance(self._prices, Price):
+            return self._prices
+        return self._prices.get(model)
+
+    def run(self, name: str = "", **identity: Any) -> GuardedRun:  # noqa: ANN401 - as spanhouse.run takes them
+        """Return a guarded run to enter with ``with``.
+
+        Args:
+            name: what the run does; the agent's name where not given.
+            identity: ``request_id``, ``tenant``, ``user_id`` and so on, as ``spanhouse.run`` takes them.
+        """
+        return GuardedRun(self, new_run(name or self.name, **{"agent": self.name, **identity}))
+
+    @overload
+    def tool(self, function: F, /) -> F: ...
+
+    @overload
+    def tool(self, /, *, name: str = "", polling: bool = False, action: str = "") -> Callable[[F], F]: ...
+
+    def tool(
+        self, function: Callable[..., Any] | None = None, /, *, name: str = "", polling: bool = False, action: str = ""
+    ) -> Any:
+        """Guard every call of a function: ``@guard.tool`` or ``@guard.tool(name=..., polling=..., action=...)``.
+
+        The call is judged by the guarded run it is made in; outside of one it is refused.
+        """
+        if function is None:
+            return lambda bare: guarded(bare, name=name, polling=polling, action=action)
+        return guarded(function, name=name, polling=polling, action=action)
+
+    def attach(self, run: Run) -> GuardedRun:
+        """Return the guard of a run that somebody else has opened and will close."""
+        return GuardedRun(self, run, owns=False)

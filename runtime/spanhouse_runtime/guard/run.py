@@ -1,0 +1,274 @@
+"""One guarded run: every model and tool call asks it first, and after the first stop nothing more is let through."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from spanhouse import attributes as keys
+from spanhouse.control import Flag
+from spanhouse.errors import ErrorType, RunStopped
+from spanhouse.runs import Run
+from spanhouse.stop_reasons import StopCode, StopReason
+from spanhouse_runtime.budget import Near
+from spanhouse_runtime.control import STALE, stop_reason_of
+from spanhouse_runtime.failures import Failures
+from spanhouse_runtime.guard.books import Books, Subject
+from spanhouse_runtime.guard.calling import GuardedModelCall, GuardedToolCall
+from spanhouse_runtime.guard.calls import ModelAsk, ToolAsk
+from spanhouse_runtime.guard.current import CURRENT
+from spanhouse_runtime.guard.flow import Flow, drive, drive_async
+from spanhouse_runtime.guard.model_admission import ModelPermit, model_flow
+from spanhouse_runtime.guard.tool_admission import ToolPermit, tool_flow
+from spanhouse_runtime.loop_guard import LoopGuard
+from spanhouse_runtime.state import RunState, StateMachine
+
+if TYPE_CHECKING:
+    from spanhouse_runtime.guard.guard import Guard
+
+T = TypeVar("T")
+
+_COMPLETED = frozenset({StopCode.FINISH, StopCode.ESCALATED})
+
+
+class GuardedRun:
+    """One run and what it may still do; made by ``Guard.run``, or around a run that is there by ``Guard.attach``.
+
+    The first stop stands: a framework that swallows the exception meets it again at the next call, and the run keeps
+    its one stop reason. Safe for the threads and tasks of the run.
+
+    Attributes:
+        guard: what it has in common with the agent's other runs.
+        run: the recorded run.
+        books: what it has spent and may spend.
+        loops: the calls it has asked for.
+        failures: the failures in a row of each tool.
+        machine: its state.
+        near: limits that have come near, in the order they did.
+        denials: calls that were asked for and never made, by tool.
+    """
+
+    def __init__(self, guard: Guard, run: Run, *, owns: bool = True) -> None:
+        self.guard = guard
+        self.run = run
+        self.loops = LoopGuard()
+        self.failures = Failures()
+        self.machine = StateMachine(self._state_changed)
+        self.near: list[Near] = []
+        self.denials: dict[str, int] = {}
+        self._owns = owns
+        self._started = guard.clock()
+        self._stopped: RunStopped | None = None
+        self._lock = threading.Lock()
+        self._books: Books | None = None
+
+    def __enter__(self) -> Self:
+        if self._owns:
+            self.run.__enter__()
+        self._token = CURRENT.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        CURRENT.reset(self._token)
+        if not self._owns:
+            return False
+        if self._stopped is not None:
+            # Whatever a framework made of it on the way out, this is why the run ended.
+            self.run.stop(self._stopped.reason)
+        failed = error is not None and not isinstance(error, RunStopped)
+        ended_well = self._stopped is None or self._stopped.reason.code in _COMPLETED
+        self.close(completed=ended_well and not failed)
+        return self.run.__exit__(kind, error, traceback)
+
+    @property
+    def books(self) -> Books:
+        """What the run has spent and may spend."""
+        with self._lock:
+            if self._books is None:
+                # A run's id is known once its block is entered.
+                subject = Subject(
+                    run_id=self.run.run_id,
+                    request_id=self.run.request_id or "",
+                    tenant=self.tenant,
+                    user_id=self.run.user_id or "",
+                    agent=self.guard.name,
+                )
+                self._books = Books(self.run, self.guard.limits, subject, self.guard.budgets, self.near.append)
+            return self._books
+
+    @property
+    def tenant(self) -> str:
+        """Whose run it is; ``default`` where nobody said."""
+        return self.run.tenant or "default"
+
+    @property
+    def stopped(self) -> StopReason | None:
+        """Why nothing more is let through; None while the run goes."""
+        return None if self._stopped is None else self._stopped.reason
+
+    def tool(self, name: str, arguments: Mapping[str, Any], *, polling: bool = False) -> GuardedToolCall:
+        """Return a guarded tool call to enter with ``with`` or ``async with``."""
+        return self.tool_call(ToolAsk(name, arguments, polling=polling))
+
+    def tool_call(self, ask: ToolAsk) -> GuardedToolCall:
+        """Return a guarded tool call to enter with ``with`` or ``async with``."""
+        return GuardedToolCall(self, ask)
+
+    def model(
+        self,
+        model: str,
+        *,
+        provider: str = "",
+        input_tokens: int = 0,
+        max_output_tokens: int | None = None,
+        **recorded: Any,  # noqa: ANN401 - as spanhouse.model_call takes them
+    ) -> GuardedModelCall:
+        """Return a guarded model call to enter with ``with`` or ``async with``.
+
+        Args:
+            model: the model asked for.
+            provider: who serves it.
+            input_tokens: a cautious guess at what is sent, for the reservation.
+            max_output_tokens: the most it may write; the run's limit where not given.
+            recorded: ``messages``, ``system`` and ``tools``, as ``spanhouse.model_call`` takes them.
+        """
+        most = max_output_tokens or self.guard.limits.max_output_tokens
+        return GuardedModelCall(self, ModelAsk(model, provider, input_tokens, most), **recorded)
+
+    def admit_tool(self, ask: ToolAsk) -> ToolPermit:
+        """Return the permit for a tool call, waiting where it has to: for a person, a turn, the end of a pause.
+
+        Raises:
+            CallRefused: this call is not made, and the model is to be told why.
+            RunStopped: the run is over.
+        """
+        return self._decided(lambda: drive(tool_flow(self, ask)))
+
+    async def admit_tool_async(self, ask: ToolAsk) -> ToolPermit:
+        """Return the permit for a tool call without holding up the event loop; raises as ``admit_tool``."""
+        return await self._decided_async(tool_flow(self, ask))
+
+    def admit_model(self, ask: ModelAsk) -> ModelPermit:
+        """Return the permit for a model call.
+
+        Raises:
+            RunStopped: the run is over.
+        """
+        return self._decided(lambda: drive(model_flow(self, ask)))
+
+    async def admit_model_async(self, ask: ModelAsk) -> ModelPermit:
+        """Return the permit for a model call without holding up the event loop; raises as ``admit_model``."""
+        return await self._decided_async(model_flow(self, ask))
+
+    def look(self, tool: str = "") -> Flag | None:
+        """Return the flag that is meant for the run now; also called while a call is under way.
+
+        A pause is not obeyed here: a call under way is let go on.
+
+        Raises:
+            RunStopped: an operator stopped or disabled it, news is required and stale, or a limit is reached.
+        """
+        return self._decided(lambda: self._look(tool))
+
+    def stop(self, reason: StopReason, detail: str = "") -> RunStopped:
+        """Return the exception that ends the run; from now on no call is let through."""
+        return self.remember(RunStopped(reason, detail))
+
+    def remember(self, stop: RunStopped) -> RunStopped:
+        """Return the stop that stands: the first one."""
+        with self._lock:
+            self._stopped = self._stopped or stop
+            return self._stopped
+
+    def failed(self, tool: str, kind: ErrorType, message: str) -> None:
+        """Count a failure of a tool, also one that never came to a call.
+
+        Raises:
+            RunStopped: the tool has failed so often in a row with this error that it is exhausted.
+        """
+        count = self.failures.failed(tool, kind.value, message)
+        if count >= self.guard.limits.equal_failures:
+            raise self.stop(StopReason(StopCode.TOOL_ERROR_EXHAUSTED, tool), f"{count} times in a row: {message}")
+
+    def denied(self, tool: str) -> None:
+        """Count a call that was asked for and never made."""
+        self.denials[tool] = self.denials.get(tool, 0) + 1
+
+    def refuse_if_stopped(self) -> None:
+        """Return while the run goes.
+
+        Raises:
+            RunStopped: it is over; the reason is the first that was given.
+        """
+        if self._stopped is not None:
+            raise RunStopped(self._stopped.reason, self._stopped.detail)
+
+    def remaining_seconds(self) -> float:
+        """Return what is left of the run's time."""
+        return max(0.0, self.guard.limits.max_seconds - (self.guard.clock() - self._started))
+
+    def note_time(self) -> None:
+        """Book the time the run has been going."""
+        self.books.ledger.elapsed(round((self.guard.clock() - self._started) * 1_000))
+
+    def close(self, *, completed: bool) -> None:
+        """Write down the run's last state and what it used of its limits."""
+        self.note_time()
+        last = RunState.COMPLETED if completed else RunState.FAILED
+        # A run that asked for nothing has been idle all the time, and has completed all the same.
+        if completed and self.machine.state is RunState.IDLE:
+            self.machine.to(RunState.THINKING)
+        self.machine.to(last, str(self.stopped or ("" if completed else "error")))
+        self.run.set_attribute(keys.STATE, self.machine.state.value)
+        self.run.budget(self.books.ledger.report())
+
+    def _look(self, tool: str) -> Flag | None:
+        self.refuse_if_stopped()
+        self.note_time()
+        self.books.check()
+        control = self.guard.control
+        if control is None:
+            return None
+        if control.stale():
+            detail = f"nothing heard from the control server for {control.view.age():.0f} s"
+            self.run.event("disabled", scope="all", target="control", tool=tool or None, reason=detail)
+            raise RunStopped(STALE, detail)
+        flag = control.view.matching(
+            run_id=self.run.run_id,
+            agent=self.guard.name,
+            tenant=self.tenant,
+            tools=(tool,) if tool else (),
+            user=self.run.user_id or "",
+        )
+        if flag is not None and (reason := stop_reason_of(flag, tool=tool)) is not None:
+            self._flagged(flag, tool)
+            raise RunStopped(reason, f"by {flag.by or 'an operator'}: {flag.reason or 'no reason given'}")
+        return flag
+
+    def _decided(self, decide: Callable[[], T]) -> T:
+        try:
+            return decide()
+        except RunStopped as stop:
+            self.remember(stop)
+            raise
+
+    async def _decided_async(self, flow: Flow[T]) -> T:
+        try:
+            return await drive_async(flow)
+        except RunStopped as stop:
+            self.remember(stop)
+            raise
+
+    def _flagged(self, flag: Flag, tool: str) -> None:
+        who = {"by": flag.by or None, "reason": flag.reason or None, "flag_id": flag.id or None, "scope": flag.scope}
+        if flag.action == "stop":
+            self.run.event("kill", target=flag.target or None, **who)
+        else:
+            self.run.event("disabled", target=flag.target or flag.scope, tool=tool or None, **who)
+
+    def _state_changed(self, before: RunState, after: RunState, legal: bool, reason: str) -> None:  # noqa: FBT001
+        self.run.event("state", before=before.value, after=after.value, legal=legal, reason=reason or None)

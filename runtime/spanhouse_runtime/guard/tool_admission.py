@@ -1,0 +1,189 @@
+"""What a tool call passes before it is made, in an order that holds nothing while a person thinks.
+
+Kill switch, disabled → policy → loop → approval → again kill, disabled and policy → turn (rate, calls at once) →
+breaker → budget. Arguments have been checked against the tool's schema before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spanhouse.canonical import args_hash
+from spanhouse.errors import ErrorType
+from spanhouse.stop_reasons import StopCode, StopReason
+from spanhouse_runtime.guard.asking import approved
+from spanhouse_runtime.guard.books import Held
+from spanhouse_runtime.guard.breaker import Breaker
+from spanhouse_runtime.guard.calls import Notes, ToolAsk
+from spanhouse_runtime.guard.flow import Blocking, Flow, Wait
+from spanhouse_runtime.guard.health import closed_breaker, tell
+from spanhouse_runtime.guard.judging import because, judge, record_denied, refusal
+from spanhouse_runtime.loop_guard import LoopAction, LoopVerdict
+from spanhouse_runtime.policy import Decision, Verdict
+from spanhouse_runtime.state import RunState
+from spanhouse_runtime.worker import POLL_SECONDS
+
+if TYPE_CHECKING:
+    from spanhouse_runtime.guard.run import GuardedRun
+
+_LOOP_NOTE = (
+    "You have made the same call {length} times in a row; its answer will not change. "
+    "Do something else or give your answer: the next such call ends the run."
+)
+_CYCLE_NOTE = (
+    "You are repeating the same {length} calls in a circle. "
+    "Do something else or give your answer: the next call of the circle ends the run."
+)
+
+
+@dataclass(slots=True)
+class ToolPermit:
+    """The right to make one tool call, with all it holds; ``worked``, ``failed`` or ``dropped`` gives that back, once.
+
+    Where the run shares budgets (``guarded.books.blocking``) giving back may block: not on an event loop.
+
+    Attributes:
+        guarded: the run.
+        ask: the call to make; its arguments may be those a person changed.
+        verdict: the policy's decision and rule.
+        notes: what the model is to be told beside the result.
+        held: what of the budgets is held back.
+        breaker: the tool's.
+        open: whether it has not been given back.
+    """
+
+    guarded: GuardedRun
+    ask: ToolAsk
+    verdict: Verdict
+    notes: Notes
+    held: Held
+    breaker: Breaker
+    open: bool = True
+
+    def worked(self) -> None:
+        """Note that the call gave a result."""
+        self._close()
+        self.guarded.failures.worked(self.ask.tool)
+        tell(self.guarded, self.ask.tool, self.breaker.worked())
+
+    def failed(self, kind: ErrorType, message: str) -> None:
+        """Note that the call failed.
+
+        Raises:
+            RunStopped: the tool has failed so often in a row with this error that it is exhausted.
+        """
+        self._close()
+        tell(self.guarded, self.ask.tool, self.breaker.failed())
+        self.guarded.failed(self.ask.tool, kind, message)
+
+    def dropped(self) -> None:
+        """Give everything back for a call that ended with neither: it was interrupted. Again does nothing."""
+        if self.open:
+            self._close()
+            self.breaker.dropped()
+
+    def _close(self) -> None:
+        if not self.open:
+            msg = f"the permit for {self.ask.tool} has been given back before: each is for one call"
+            raise RuntimeError(msg)
+        self.open = False
+        self.guarded.guard.rates.leave(self.ask.tool, self.guarded.tenant)
+        # The call was let through, so it counts, however it went.
+        self.guarded.books.settle(self.held)
+
+
+def tool_flow(guarded: GuardedRun, ask: ToolAsk) -> Flow[ToolPermit]:
+    """Decide on a tool call; see the module for the order.
+
+    Raises:
+        CallRefused: the policy tells the model instead of ending the run.
+        RunStopped: the run is over.
+    """
+    notes = Notes()
+    yield from obey(guarded, ask.tool)
+    policy = guarded.guard.policy()
+    verdict = judge(guarded, policy, ask)
+    # A call that is refused again and again is a loop too.
+    loop = guarded.loops.observe(ask.tool, args_hash(ask.arguments), polling=ask.polling)
+    if verdict.decision is Decision.DENY:
+        record_denied(guarded, ask, verdict)
+        _mind_loop(guarded, ask, loop, notes)
+        raise refusal(guarded, policy, ask, StopCode.POLICY_DENY, because(verdict), notes)
+    _mind_loop(guarded, ask, loop, notes)
+    if verdict.decision is Decision.ASK:
+        ask, verdict = yield from approved(guarded, policy, ask, verdict, notes)
+        yield from obey(guarded, ask.tool)
+    yield from _turn(guarded, ask.tool)
+    try:
+        breaker = closed_breaker(guarded, ask.tool)
+        try:
+            held = yield from reserved(guarded, {StopCode.MAX_TOOL_CALLS: 1})
+        except BaseException:
+            breaker.dropped()
+            raise
+    except BaseException:
+        guarded.guard.rates.leave(ask.tool, guarded.tenant)
+        raise
+    guarded.machine.to(RunState.EXECUTING)
+    return ToolPermit(guarded, ask, verdict, notes, held, breaker)
+
+
+def obey(guarded: GuardedRun, tool: str = "") -> Flow[None]:
+    """Return when no operator's flag holds the call up.
+
+    Raises:
+        RunStopped: a flag ends the run, a limit is reached, or it has been stopped before.
+    """
+    flag = guarded.look(tool)
+    while flag is not None and flag.action == "pause":
+        guarded.machine.to(RunState.WAITING, f"paused by {flag.by or 'an operator'}: {flag.reason}")
+        yield Wait(POLL_SECONDS)
+        flag = guarded.look(tool)
+
+
+def reserved(guarded: GuardedRun, amounts: dict[StopCode, int]) -> Flow[Held]:
+    """Return what is held back for a call, off the event loop where the budgets are shared.
+
+    Raises:
+        BudgetRefused: a limit would be passed.
+    """
+    if not guarded.books.blocking:
+        return guarded.books.reserve(amounts)
+    held: Held = yield Blocking(lambda: guarded.books.reserve(amounts))
+    return held
+
+
+def _mind_loop(guarded: GuardedRun, ask: ToolAsk, loop: LoopVerdict, notes: Notes) -> None:
+    if loop.action is LoopAction.NONE:
+        return
+    cycle = loop.pattern == "cycle"
+    guarded.run.event(
+        "loop",
+        tool=ask.tool,
+        args_hash=args_hash(ask.arguments),
+        repeats=guarded.loops.repeats if cycle else loop.length,
+        cycle_length=loop.length if cycle else 1,
+        action=loop.action.value,
+        warned=loop.action is LoopAction.WARN,
+    )
+    if loop.action is LoopAction.STOP:
+        what = f"a circle of {loop.length} calls" if cycle else f"the same call {loop.length} times in a row"
+        raise guarded.stop(StopReason(StopCode.LOOP_DETECTED, ask.tool), f"{what}, after a warning")
+    notes.texts.append((_CYCLE_NOTE if cycle else _LOOP_NOTE).format(length=loop.length))
+
+
+def _turn(guarded: GuardedRun, tool: str) -> Flow[None]:
+    rates = guarded.guard.rates
+    rate = rates.of(tool)
+    if rate is None:
+        return
+    deadline = guarded.guard.clock() + rate.queue_seconds
+    while (wait := rates.enter(tool, guarded.tenant)) > 0:
+        left = deadline - guarded.guard.clock()
+        if wait > left:
+            guarded.run.event("budget.stop", budget="rate", scope=f"tool:{tool}", amount=1, limit=rate.limit)
+            reason = StopReason(StopCode.RATE_LIMITED, tool)
+            raise guarded.stop(reason, f"no turn within {rate.queue_seconds:g} s at {rate}")
+        yield Wait(min(wait, POLL_SECONDS))
+        yield from obey(guarded, tool)
