@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spanhouse_storage.reads.audit import AUDIT_COLUMNS, AuditFilter, audit_events
+from spanhouse_storage.reads.bulk import KINDS, Chunk, Snapshot, bulk_count, bulk_rows
 from spanhouse_storage.reads.filters import LONE_CALL, RunFilter, Texts, where
 from spanhouse_storage.reads.ledger import LEDGER_COUNTS, LedgerFilter, ledger_gaps, ledger_minutes, ledger_totals
 from spanhouse_storage.reads.messages import messages_of_traces
@@ -42,6 +43,7 @@ from spanhouse_storage.reads.sweep import SpanHour, SpanWindow, span_hours, span
 __all__ = [
     "AUDIT_COLUMNS",
     "CONTENT_COLUMNS",
+    "KINDS",
     "LEDGER_COUNTS",
     "LONE_CALL",
     "MATCHED_COLUMNS",
@@ -54,6 +56,7 @@ __all__ = [
     "SORT_KEYS",
     "STEP_COLUMNS",
     "AuditFilter",
+    "Chunk",
     "CursorError",
     "LedgerFilter",
     "Page",
@@ -61,11 +64,14 @@ __all__ = [
     "RunFilter",
     "ScoreFilter",
     "ScoredRun",
+    "Snapshot",
     "SpanHour",
     "SpanWindow",
     "Texts",
     "audit_events",
     "bucket_bounds",
+    "bulk_count",
+    "bulk_rows",
     "facets",
     "find_traces",
     "ledger_gaps",

@@ -54,7 +54,7 @@ def audit_events(
     Raises:
         CursorError: the cursor is not one of this list and order.
     """
-    conditions, parameters = _where(wanted)
+    condition, parameters = conditions(wanted)
     kind = "audit-" if newest_first else "audit"
     after = "1"
     if cursor is not None:
@@ -69,7 +69,7 @@ def audit_events(
         _PACKAGE,
         "audit_events",
         columns=", ".join(AUDIT_COLUMNS),
-        where=conditions,
+        where=condition,
         after=after,
         direction="DESC" if newest_first else "ASC",
     )
@@ -82,17 +82,18 @@ def audit_events(
     return Page(rows, encode(kind, time, rows.column("stream")[last].as_py(), rows.column("seq")[last].as_py()))
 
 
-def _where(wanted: AuditFilter) -> tuple[str, dict[str, Any]]:
-    conditions: list[str] = ["1"]
+def conditions(wanted: AuditFilter) -> tuple[str, dict[str, Any]]:
+    """Return a condition on `audit_events`, never empty, and its parameters."""
+    found: list[str] = ["1"]
     parameters: dict[str, Any] = {}
     for column in _EXACT:
         values = values_of(getattr(wanted, column))
         if values:
-            conditions.append(f"{column} IN {{{column}:Array(String)}}")
+            found.append(f"{column} IN {{{column}:Array(String)}}")
             parameters[column] = values
     for name, compare in (("since", ">="), ("until", "<")):
         bound: datetime | None = getattr(wanted, name)
         if bound is not None:
-            conditions.append(f"time {compare} fromUnixTimestamp64Nano({{{name}:Int64}}, 'UTC')")
+            found.append(f"time {compare} fromUnixTimestamp64Nano({{{name}:Int64}}, 'UTC')")
             parameters[name] = nanos(bound)
-    return " AND ".join(conditions), parameters
+    return " AND ".join(found), parameters

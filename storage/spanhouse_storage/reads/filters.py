@@ -5,43 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from spanhouse.filters import SIMPLE_FLAGS, SIMPLE_TEXTS, SIMPLE_WORDS, Node, all_of, expression_of, mentions
 from spanhouse_storage import sql
+from spanhouse_storage.reads.expressions import Bound, Conditions
 from spanhouse_storage.reads.times import nanos
 
 Texts: TypeAlias = str | tuple[str, ...] | list[str]
 """One wanted value, or several of which any will do; empty means no wanted."""
 
-_EXACT = (
-    "tenant",
-    "environment",
-    "agent",
-    "agent_version",
-    "status",
-    "outcome",
-    "type",
-    "task",
-    "task_type",
-    "variant",
-    "session_id",
-    "user_id",
-    "request_id",
-)
-_SEARCHED = ("task", "input_preview", "output_preview", "error_message", "name")
-
 LONE_CALL = "call"
-"""Run type of a single model, tool or embedding call outside any agent; left out unless `type` names it."""
+"""Run type of a single model, tool or embedding call outside any agent; left out unless a filter is about `type`."""
+
+_EARLIER: Final = 3_600
+"""Seconds that a span's clock may be before that of its run, for a read to find it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
     """Conditions on runs, all of which must hold; an empty one holds always.
 
-    `stop_reason` takes codes (`policy_deny`) and whole reasons (`policy_deny:send_email`). `model` and `tool` mean
-    any model or tool the run used. `text` is looked for, whatever its case, in the task, name, input and output
-    previews and error. `complete` means that all spans and audit events the SDK made are stored; a run of which that is
-    not known is in neither list. `since` is inclusive, `until` exclusive.
+    The fields before `filter` stand for conditions of the filter language (`spanhouse.filters`, docs/filters.md) on the
+    field of that name. `filter` is any other condition, its ages resolved. `since` is inclusive, `until` exclusive.
     """
 
     tenant: Texts = ""
@@ -64,11 +50,27 @@ class RunFilter:
     completed: bool | None = None
     complete: bool | None = None
     text: str = ""
+    filter: Node | None = None
     since: datetime | None = None
     until: datetime | None = None
 
+    def expression(self) -> Node | None:
+        """Return the filter but for its window as one condition; None where it holds always."""
+        simple = expression_of({name: getattr(self, name) for name in (*SIMPLE_TEXTS, *SIMPLE_FLAGS, *SIMPLE_WORDS)})
+        return all_of(part for part in (simple, self.filter) if part is not None)
 
-_OF_STEPS = ("tenant", "environment", "user_id", "agent", "agent_version", "task_type", "variant", "model", "tool")
+
+_OF_STEPS: Final = (
+    "tenant",
+    "environment",
+    "user_id",
+    "agent",
+    "agent_version",
+    "task_type",
+    "variant",
+    "model",
+    "tool",
+)
 
 
 def where(
@@ -78,41 +80,25 @@ def where(
 
     `prefix` qualifies the columns (`"runs."`) and keeps parameter names apart when two filters meet in one statement.
     `time` is the column that `since` and `until` bound: `started_at` or `ended_at`. `lone_calls` keeps runs of type
-    `call` where no type is wanted. The condition is never empty.
+    `call` where the filter is not about types. The condition is never empty.
     """
-    conditions = _Conditions(prefix)
-    for column in _EXACT:
-        conditions.any_of(f"{prefix}{column} IN @values", column, getattr(wanted, column))
-    if not values_of(wanted.type) and not lone_calls:
-        conditions.add(f"{prefix}type != '{LONE_CALL}'")
-    conditions.any_of(f"(hasAny({prefix}models, @values) OR {prefix}model IN @values)", "model", wanted.model)
-    conditions.any_of(
-        f"({prefix}stop_code IN @values OR {prefix}stop_reason IN @values)", "stop_reason", wanted.stop_reason
-    )
-    # Steps repeat the run's times, so a time bound keeps the inner read as narrow as the outer one.
-    bound = _time_bound(f"run_{time}", conditions, wanted)
-    conditions.any_of(
-        f"({prefix}tenant, {prefix}run_id) IN ({sql.compose('spanhouse_storage', 'runs_with_tool', bound=bound)})",
-        "tool",
-        wanted.tool,
-    )
-    if wanted.escalated is not None:
-        conditions.add(f"{prefix}escalated = {int(wanted.escalated)}")
-    if wanted.completed is not None:
-        conditions.add(f"{prefix}completed = {int(wanted.completed)}")
-    if wanted.complete is not None:
-        bound = _time_bound(time, conditions, wanted)
-        missing = sql.compose("spanhouse_storage", "runs_incomplete", bound=bound)
-        known = f"(isNotNull({prefix}spans_expected) OR isNotNull({prefix}audit_expected))"
-        whether = "NOT IN" if wanted.complete else "IN"
-        conditions.add(f"{known} AND ({prefix}tenant, {prefix}run_id) {whether} ({missing})")
-    if wanted.text:
-        placeholder = conditions.parameter("text", "String", wanted.text)
-        conditions.add(
-            "(" + " OR ".join(f"positionCaseInsensitiveUTF8({prefix}{c}, {placeholder}) > 0" for c in _SEARCHED) + ")"
+    bound = Bound(prefix)
+    expression = wanted.expression()
+    parts = []
+    if expression is not None:
+        # Steps and spans repeat the run's times, so a window keeps the inner reads as narrow as the outer one.
+        conditions = Conditions(
+            bound,
+            prefix,
+            runs_bound=_time_bound(time, bound, wanted),
+            steps_bound=_time_bound(f"run_{time}", bound, wanted),
+            spans_bound=_spans_bound(time, bound, wanted),
         )
-    conditions.add(_time_bound(f"{prefix}{time}", conditions, wanted))
-    return " AND ".join(conditions.parts), conditions.parameters
+        parts.append(conditions.of(expression))
+    if not lone_calls and (expression is None or not mentions(expression, "type")):
+        parts.append(f"{prefix}type != '{LONE_CALL}'")
+    parts.append(_time_bound(f"{prefix}{time}", bound, wanted))
+    return " AND ".join(parts), bound.parameters
 
 
 def where_steps(wanted: RunFilter) -> tuple[str, dict[str, Any]]:
@@ -120,18 +106,21 @@ def where_steps(wanted: RunFilter) -> tuple[str, dict[str, Any]]:
 
     `model` and `tool` mean those of the call. Lone calls are among them: they cost what other calls cost.
     """
-    conditions = _Conditions("")
-    for column in _OF_STEPS:
-        conditions.any_of(f"{column} IN @values", column, getattr(wanted, column))
-    conditions.any_of("run_type IN @values", "type", wanted.type)
+    bound = Bound("step.")
+    parts = []
+    for name in (*_OF_STEPS, "type"):
+        values = values_of(getattr(wanted, name))
+        if values:
+            column = "run_type" if name == "type" else name
+            parts.append(f"{column} IN {bound.named(name, 'Array(String)', values)}")
     held: dict[str, Any] = dict.fromkeys((*_OF_STEPS, "type"), "")
     rest = replace(wanted, since=None, until=None, **held)
     if rest != RunFilter():
         inner, parameters = where(rest, lone_calls=True)
-        conditions.add(f"(tenant, run_id) IN ({sql.compose('spanhouse_storage', 'runs_that_pass', where=inner)})")
-        conditions.parameters.update(parameters)
-    conditions.add(_time_bound("ended_at", conditions, wanted))
-    return " AND ".join(conditions.parts), conditions.parameters
+        parts.append(f"(tenant, run_id) IN ({sql.compose('spanhouse_storage', 'runs_that_pass', where=inner)})")
+        bound.parameters.update(parameters)
+    parts.append(_time_bound("ended_at", bound, wanted))
+    return " AND ".join(parts), bound.parameters
 
 
 def values_of(texts: Texts) -> list[str]:
@@ -140,35 +129,20 @@ def values_of(texts: Texts) -> list[str]:
     return [text for text in given if text]
 
 
-def _time_bound(column: str, conditions: _Conditions, wanted: RunFilter) -> str:
+def _time_bound(column: str, bound: Bound, wanted: RunFilter) -> str:
     bounds = []
-    if wanted.since is not None:
-        bounds.append(
-            f"{column} >= fromUnixTimestamp64Nano({conditions.parameter('since', 'Int64', nanos(wanted.since))}, 'UTC')"
-        )
-    if wanted.until is not None:
-        bounds.append(
-            f"{column} < fromUnixTimestamp64Nano({conditions.parameter('until', 'Int64', nanos(wanted.until))}, 'UTC')"
-        )
+    for name, sign in (("since", ">="), ("until", "<")):
+        moment: datetime | None = getattr(wanted, name)
+        if moment is not None:
+            placeholder = bound.named(name, "Int64", nanos(moment))
+            bounds.append(f"{column} {sign} fromUnixTimestamp64Nano({placeholder}, 'UTC')")
     return " AND ".join(bounds) or "1"
 
 
-class _Conditions:
-    """A growing list of conditions and their parameters."""
-
-    def __init__(self, prefix: str) -> None:
-        self.parts: list[str] = []
-        self.parameters: dict[str, Any] = {}
-        self._name_prefix = "f_" + prefix.replace(".", "_")
-
-    def add(self, condition: str) -> None:
-        self.parts.append(condition)
-
-    def parameter(self, name: str, type_: str, value: Any) -> str:  # noqa: ANN401 - any bindable value
-        self.parameters[self._name_prefix + name] = value
-        return f"{{{self._name_prefix}{name}:{type_}}}"
-
-    def any_of(self, condition: str, name: str, texts: Texts) -> None:
-        values = values_of(texts)
-        if values:
-            self.add(condition.replace("@values", self.parameter(name, "Array(String)", values)))
+def _spans_bound(time: str, bound: Bound, wanted: RunFilter) -> str:
+    """Bound the spans by the start of their run; how long before its end a run began is not known here."""
+    if wanted.since is None or time != "started_at":
+        return "1"
+    since = bound.named("since", "Int64", nanos(wanted.since))
+    # A span whose clock was wrong belongs to its run whatever the time asked for.
+    return f"(bucket >= fromUnixTimestamp(intDiv({since}, 1000000000) - {_EARLIER}) OR bucket = fromUnixTimestamp(0))"

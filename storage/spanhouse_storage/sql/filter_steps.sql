@@ -1,0 +1,1 @@
+SELECT tenant, run_id FROM steps FINAL WHERE $where AND $bound
