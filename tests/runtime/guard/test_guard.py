@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -154,9 +155,12 @@ def test_a_refusal_is_told_to_the_model_where_the_policy_says_so() -> None:
     with guard.run("job") as guarded:
         with pytest.raises(CallRefused) as refused, guarded.tool("pay", {}):
             pass
-        assert refused.value.as_text() == (
-            '{"error": {"type": "policy_deny", "message": "pay was not allowed by rule \'default\': pay is not on the allowlist"}}'
-        )
+        assert json.loads(refused.value.as_text()) == {
+            "error": {
+                "type": "policy_deny",
+                "message": "pay was not allowed by rule 'default': pay is not on the allowlist",
+            }
+        }
         with guarded.tool("look", {}) as call:
             call.result("fine")
     assert str(guarded.run.stop_reason) == "finish"
