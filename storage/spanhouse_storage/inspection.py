@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spanhouse_storage import sql
@@ -25,6 +26,12 @@ def sizes(store: Store) -> list[TableSize]:
     """Return the sizes of this program's tables, the largest first."""
     rows = store.query(sql.load(_PACKAGE, "table_sizes"), {"tables": list(SCHEMAS)}).to_pylist()
     return [TableSize(**row) for row in rows]
+
+
+def outdated_parts(store: Store, tables: Iterable[str]) -> int:
+    """Return how many parts of these tables nobody reads any more and are still on disk."""
+    found = store.query(sql.load(_PACKAGE, "outdated_parts"), {"tables": list(tables)})
+    return int(found.column("parts")[0].as_py())
 
 
 def schema_number(store: Store) -> int:

@@ -18,8 +18,8 @@ from spanhouse_storage.screen import Screen
 class KeptStore:
     """The store contract over another store, under its tenants' retention; everyone but the jobs that delete uses it.
 
-    What is past its time is left out of every query by the engine, on each table a statement names, before it is removed
-    from disk. Without retention a query is passed on as it is.
+    What is past its time is left out of every query by the engine, on each table a statement names, before it is
+    removed from disk. Without retention a query is passed on as it is.
 
     Args:
         store: the store; closing this closes it.

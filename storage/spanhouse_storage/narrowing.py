@@ -1,4 +1,4 @@
-"""Conditions that the engine adds to each table a statement names, wherever in it: for tenants, and for what is past its time."""
+"""Conditions that the engine adds to each table a statement names: for tenants, and for what is past its time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SETTING: Final = "additional_table_filters"
 
 
 class TableFilters(str):
-    """The engine's setting as text, with its conditions still known apart, so that two narrowings can meet in one query.
+    """The engine's setting as text, its conditions still known apart, so that two narrowings can meet in one query.
 
     Attributes:
         conditions: table -> condition in ClickHouse's SQL.
@@ -19,6 +19,7 @@ class TableFilters(str):
     conditions: dict[str, str]
 
     def __new__(cls, conditions: Mapping[str, str]) -> Self:
+        """Return the filters of some conditions."""
         text = ", ".join(f"'{table}': '{_escaped(condition)}'" for table, condition in conditions.items())
         made = super().__new__(cls, f"{{{text}}}")
         made.conditions = dict(conditions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -64,10 +65,11 @@ class Lives:
     def disorder(self) -> str:
         """Return why these lives cannot hold together; empty where they can."""
         order: tuple[Kind, ...] = ("content", "spans", "runs", "audit")
-        for shorter, longer in zip(order, order[1:], strict=False):
+        for shorter, longer in pairwise(order):
             first, then = self.of(shorter), self.of(longer)
             if then is not None and (first is None or first > then):
-                return f"{shorter} ({shown(first)}) would outlive {longer} ({shown(then)}): keep {shorter} no longer than {longer}"
+                said = f"{shorter} ({shown(first)}) would outlive {longer} ({shown(then)})"
+                return f"{said}: keep {shorter} no longer than {longer}"
         return ""
 
 
@@ -110,6 +112,8 @@ def kept(retention: Retention, now: datetime, removed: Mapping[str, datetime]) -
     """Return, by table, the condition under which a row may still be read; tables without one are absent.
 
     Args:
+        retention: the lives.
+        now: the moment, aware.
         removed: tenant, or "" for those without lives of their own -> the time before which its content is gone. Rows
             whose content should be gone and is not are hidden whole: nothing is read that is past its time.
     """
@@ -169,7 +173,8 @@ def past_rows(retention: Retention, table: str, rows: pa.Table, now: datetime, *
 
 
 def _micros(rows: pa.Table, column: str) -> np.ndarray:
-    return rows.column(column).cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()).to_numpy()
+    micros: np.ndarray = rows.column(column).cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()).to_numpy()
+    return micros
 
 
 def _kept_rows(retention: Retention, table: str, now: datetime) -> str:

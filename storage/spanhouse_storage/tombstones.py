@@ -27,7 +27,7 @@ TOMBSTONES: Final = Table(
     Column("before_us", BigInteger, nullable=False),
     Column("expires_us", BigInteger, nullable=False),
 )
-"""`hash` names a mark of a tenant; rows that carry it and happened before `before_us` are refused until `expires_us`."""
+"""`hash` names a mark of a tenant; rows with it that happened before `before_us` are refused until `expires_us`."""
 
 _COLUMNS: Final[dict[Mark, tuple[str, ...]]] = {
     "user": ("user_id",),
@@ -49,7 +49,8 @@ class Marked:
     """One thing that was erased.
 
     Attributes:
-        before: rows of it that happened earlier are refused; None for all of them. A person may come back; a trace may not.
+        before: rows of it that happened earlier are refused; None for all of them. A person may come back, a trace
+            may not.
     """
 
     mark: Mark
@@ -169,7 +170,8 @@ def _salt(state: Engine) -> str:
 
 def _happened(rows: pa.Table) -> np.ndarray:
     column = next(name for name in _TIMES if name in rows.column_names)
-    return rows.column(column).cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()).to_numpy()
+    micros: np.ndarray = rows.column(column).cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()).to_numpy()
+    return micros
 
 
 def _us(moment: datetime) -> int:

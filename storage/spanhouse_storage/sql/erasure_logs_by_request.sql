@@ -1,0 +1,2 @@
+SELECT DISTINCT record_id FROM logs
+WHERE tenant = {tenant:String} AND request_id = {value:String} AND trace_id = ''

@@ -1,0 +1,7 @@
+SELECT DISTINCT run_id FROM
+(
+    SELECT run_id FROM runs WHERE tenant = {tenant:String} AND request_id = {value:String}
+    UNION ALL
+    SELECT run_id FROM audit_events WHERE tenant = {tenant:String} AND request_id = {value:String}
+)
+WHERE run_id != ''

@@ -1,0 +1,3 @@
+-- Parts that merges and mutations have replaced stay for a while: see old_parts_lifetime.
+SELECT count() AS parts FROM system.parts
+WHERE database = currentDatabase() AND table IN {tables:Array(String)} AND NOT active
