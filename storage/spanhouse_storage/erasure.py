@@ -1,4 +1,4 @@
-"""Everything that is stored of a person, a request, a run or a session: found, counted, removed, and looked for again."""
+"""Everything that is stored of a person, a request, a run or a session: found, counted and removed."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ class Keys:
     def of_text(cls, text: str) -> Keys:
         """Return what `as_text` made."""
         said = json.loads(text)
-        return cls(**{name: tuple(tuple(v) if isinstance(v, list) else v for v in said[name]) for name in said})
+        keys: dict[str, Any] = {
+            name: tuple(tuple(key) if isinstance(key, list) else key for key in said[name]) for name in said
+        }
+        return cls(**keys)
 
     def marks(self, tenant: str) -> Iterator[Marked]:
         """Yield what must not be stored again, whenever it happened."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Self
 
 import polars as pl
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_serializer, model_validator
 
-from spanhouse.detectors import KINDS
+from spanhouse.detectors import KINDS as DETECTORS
+from spanhouse_storage.retention import KINDS, Lives, Retention, shown
 
 MAX_PATTERN: Final = 1_000
 
@@ -62,6 +65,45 @@ class Pattern(_Block):
         return self
 
 
+def _life(value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+    if value is None or value == "forever":
+        return None
+    if (
+        not isinstance(value, str)
+        or not (found := re.fullmatch(r"(\d{1,5})([dh])", value.strip()))
+        or not int(found[1])
+    ):
+        msg = f"{value!r} is no length of time: write a number and d or h, for example 90d, or forever"
+        raise ValueError(msg)
+    return timedelta(hours=int(found[1])) if found[2] == "h" else timedelta(days=int(found[1]))
+
+
+AnyLife = Annotated[timedelta | None, BeforeValidator(_life)]
+
+
+class RetentionPolicy(_Block):
+    """How long rows are kept; a kind that is left out is as in ``default``, and there kept for ever.
+
+    Attributes:
+        content: inputs, outputs, messages and previews.
+        spans: the spans themselves.
+        runs: facts of runs and steps.
+        audit: audit events.
+    """
+
+    content: AnyLife = None
+    spans: AnyLife = None
+    logs: AnyLife = None
+    metrics: AnyLife = None
+    scores: AnyLife = None
+    runs: AnyLife = None
+    audit: AnyLife = None
+
+    @field_serializer("*")
+    def _written(self, life: timedelta | None) -> str:
+        return shown(life)
+
+
 class TenantPolicy(_Block):
     """One block of the file; what it leaves out is as in ``default``.
 
@@ -72,17 +114,19 @@ class TenantPolicy(_Block):
         detectors: kind of secret -> what becomes of it; ``mask`` for those not named.
         attributes: attribute key, ``*`` for any characters -> what becomes of its value.
         patterns: name -> a secret of one's own; the name is the kind in marks and counts.
+        retention: how long rows are kept.
     """
 
     capture_content: StrictBool | None = None
     redact_before_journal: StrictBool | None = None
-    detectors: dict[Literal[KINDS], AnyMode] = {}  # type: ignore[valid-type] # one list of kinds, the SDK's
+    detectors: dict[Literal[DETECTORS], AnyMode] = {}  # type: ignore[valid-type] # one list of kinds, the SDK's
     attributes: dict[Annotated[str, Field(min_length=1, max_length=256)], Action] = {}
     patterns: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], Pattern] = {}
+    retention: RetentionPolicy = RetentionPolicy()
 
     @model_validator(mode="after")
     def _kinds_are_new(self) -> Self:
-        if taken := sorted(set(self.patterns) & set(KINDS)):
+        if taken := sorted(set(self.patterns) & set(DETECTORS)):
             msg = f"pattern {taken[0]!r} has the name of a detector: choose another"
             raise ValueError(msg)
         return self
@@ -105,6 +149,19 @@ class Policy(_Block):
     version: Literal[1] = 1
     default: TenantPolicy = TenantPolicy()
     tenants: dict[Annotated[str, Field(min_length=1, max_length=256)], TenantPolicy] = {}
+
+    @model_validator(mode="after")
+    def _lives_hold_together(self) -> Self:
+        lives = self.retention()
+        for tenant, own in {"default": lives.default, **lives.tenants}.items():
+            if why := own.disorder():
+                msg = f"retention of {tenant}: {why}"
+                raise ValueError(msg)
+        return self
+
+    def retention(self) -> Retention:
+        """Return how long every tenant's rows are kept; the same value at every call."""
+        return _retention(self)
 
     def of(self, tenant: str) -> Effective:
         """Return what holds for a tenant; one that the file does not name has the default."""
@@ -130,6 +187,21 @@ def _merged(policy: Policy, tenant: str) -> Effective:
         attributes={**default.attributes, **own.attributes},
         patterns={**default.patterns, **own.patterns},
     )
+
+
+@lru_cache(maxsize=16)
+def _retention(policy: Policy) -> Retention:
+    own = {
+        tenant: _lives(policy, block.retention)
+        for tenant, block in policy.tenants.items()
+        if block.retention.model_fields_set
+    }
+    return Retention(_lives(policy, RetentionPolicy()), own)
+
+
+def _lives(policy: Policy, own: RetentionPolicy) -> Lives:
+    default = policy.default.retention
+    return Lives(**{kind: getattr(own if kind in own.model_fields_set else default, kind) for kind in KINDS})
 
 
 def _first(*said: bool | None) -> bool:
