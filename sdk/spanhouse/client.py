@@ -21,6 +21,11 @@ from spanhouse.settings import Signal, base_url, is_loopback, token_in
 Json = dict[str, Any]
 _NOT_MODIFIED = 304
 _CONTROL_TIMEOUT = 5.0
+_BACKUP_TIMEOUT = 300.0
+"""Seconds until a backup begins to come: everything acknowledged is stored first."""
+_SQL_TIMEOUT = 300.0
+"""Seconds to wait for a statement: the server's own bound ends it before."""
+
 """Seconds a control answer may be late: an agent that cannot hear its operator should know soon."""
 
 
@@ -276,6 +281,21 @@ class Client:
         while True:
             page = self._get(path, {**filters, "cursor": cursor} if cursor else filters)
             yield from page[field]
+    def sql(self, statement: str, parameters: Mapping[str, str] | None = None) -> Json:
+        """Return a SELECT's rows: ``{"columns": [{"name", "type"}], "rows": [[...]], "row_count", "rows_read", ...}``.
+
+        ``parameters`` are values of ``{name:Type}`` in it. On the embedded store it needs the operator token.
+        """
+        return _json(self._sql(statement, parameters, "application/json"))
+
+    def sql_csv(self, statement: str, parameters: Mapping[str, str] | None = None) -> str:
+        """Return a SELECT's rows as CSV with a line of names."""
+        return self._sql(statement, parameters, "text/csv").content.decode("utf-8", errors="replace")
+
+    def sql_tables(self) -> Json:
+        """Return the tables a SELECT may read, with type and meaning of every column: ``{"tables": [...]}``."""
+        return self._get("/api/v1/sql/tables")
+
             cursor = page.get("next_cursor")
             if not cursor:
                 return
@@ -303,6 +323,13 @@ class Client:
             )
         except requests.RequestException as error:
             raise unreachable(self.url, error) from error
+    def _rows(self, path: str, filters: Mapping[str, Any]) -> Answer:
+        return Answer(self._get(path, filters), self, path, filters)
+
+    def _sql(self, statement: str, parameters: Mapping[str, str] | None, accept: str) -> requests.Response:
+        body = {"sql": statement, "parameters": dict(parameters or {})}
+        return self._request("POST", "/api/v1/sql", json=body, headers={"accept": accept}, timeout=_SQL_TIMEOUT)
+
         if not answer.ok:
             raise refused(answer)
         return answer

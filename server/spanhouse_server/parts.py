@@ -17,6 +17,7 @@ from spanhouse_server.keys.guard import Guard
 from spanhouse_server.readiness import Readiness
 from spanhouse_server.reprocess import Reprocessing
 from spanhouse_server.settings import Settings
+from spanhouse_server.sql.door import SqlDoor
 from spanhouse_storage.contract import Store
 from spanhouse_storage.tenants import TenantStore
 
@@ -36,6 +37,7 @@ class Parts:
     guard: Guard
     readiness: Readiness
     reprocessing: Reprocessing
+    sql: SqlDoor
 
 
 def parts_of(request: Request) -> Parts:

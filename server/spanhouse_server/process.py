@@ -41,6 +41,7 @@ from spanhouse_server.api import (
     scores,
     system,
     tools,
+    sql,
 )
 from spanhouse_server.api.hosts import LoopbackNamesOnly
 from spanhouse_server.control.board import Board
@@ -57,6 +58,9 @@ from spanhouse_storage.migrations import migrate
 from spanhouse_storage.opening import open_store
 from spanhouse_storage.state import open_state
 
+from spanhouse_server.sql.caps import caps_of
+from spanhouse_server.sql.door import SqlDoor
+from spanhouse_server.sql.front import SqlFront
 log = logging.getLogger(__name__)
 
 
@@ -129,6 +133,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
     return parts
 
 
+            sql=SqlDoor(caps_of(settings)),
 def create_app(parts: Parts) -> FastAPI:
     """Return the ASGI application that serves OTLP (over gRPC too), the API and the dashboards of these parts."""
     door = Door(parts.pipeline, identify=parts.guard.caller, max_body=parts.settings.max_body)
@@ -161,6 +166,16 @@ def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(
         title="Spanhouse",
         summary="What AI agents did, and the switch that stops them.",
+            if parts.settings.sql_http:
+                sql_front = SqlFront(
+                    parts.settings.sql_http,
+                    parts.store,
+                    parts.sql,
+                    parts.guard,
+                    allow_remote=parts.settings.allow_remote,
+                )
+                await sql_front.start()
+                stack.push_async_callback(sql_front.stop)
         lifespan=lifespan,
         # A server that traced its own OTLP requests would send itself a span for every span it takes.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
@@ -175,8 +190,8 @@ def create_app(parts: Parts) -> FastAPI:
     problems.install(app)
     app.include_router(otlp_router(door))
     app.include_router(health.router)
-    readings = runs, requests, metrics, points, tools, models, scores, audit, alerts, ledger, system
-    for part in (*readings, control, keys, reprocess):
+    readings = runs, requests, metrics, points, tools, models, scores, audit, alerts, ledger, system, export
+    for part in (*readings, control, keys, reprocess, sql):
         app.include_router(part.router, dependencies=[Depends(parameters.known_only)])
     if dashboards is not None:
         app.include_router(login.router)

@@ -99,6 +99,14 @@ def parse_auth(text: str) -> Auth:
         raise ValueError(msg) from None
 
 
+def parse_count(text: str) -> int:
+    """Return a whole number, 1 or more."""
+    if not text.strip().isdigit() or int(text) < 1:
+        msg = f"{text!r} is no count: write a whole number, 1 or more"
+        raise ValueError(msg)
+    return int(text)
+
+
 def parse_rate(text: str) -> float:
     """Return a number a second, 0 or more."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*", text)
@@ -176,6 +184,17 @@ class Settings:
     run_lease: float = _setting(
         "SPANHOUSE_RUN_LEASE", "30m", parse_age, "Time without a sign of life after which a run counts as abandoned"
     )
+    sql_http: str = _setting(
+        "SPANHOUSE_SQL_HTTP",
+        "",
+        parse_optional_address,
+        "Address of ClickHouse's HTTP protocol for Grafana and notebooks, 127.0.0.1:8123 for example; empty: none",
+    )
+    sql_seconds: float = _setting("SPANHOUSE_SQL_SECONDS", "30s", parse_age, "Time a statement of SQL may run")
+    sql_memory: int = _setting("SPANHOUSE_SQL_MEMORY", "512MiB", parse_size, "Memory a statement of SQL may take")
+    sql_rows: int = _setting("SPANHOUSE_SQL_ROWS", "100000", parse_count, "Rows a statement of SQL may answer with")
+    sql_bytes: int = _setting("SPANHOUSE_SQL_BYTES", "64MiB", parse_size, "Bytes a statement of SQL may answer with")
+    sql_at_once: int = _setting("SPANHOUSE_SQL_AT_ONCE", "2", parse_count, "Statements of SQL that run side by side")
     log_level: str = _setting("SPANHOUSE_LOG_LEVEL", "info", parse_log_level, "debug, info, warning or error")
 
     @property

@@ -14,7 +14,15 @@ import pyarrow.ipc
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
-from spanhouse_storage.contract import Parameters, QueryError, Settings, StorageError, StoreInfo, StoreUnavailableError
+from spanhouse_storage.contract import (
+    Parameters,
+    QueryError,
+    RawAnswer,
+    Settings,
+    StorageError,
+    StoreInfo,
+    StoreUnavailableError,
+)
 from spanhouse_storage.partitions import parts
 from spanhouse_storage.tables import SCHEMAS, conform
 
@@ -34,6 +42,7 @@ READ_SETTINGS: dict[str, Any] = {
 # Overload, lost connections, read-only replicas, too many parts, no memory, no disk: all pass without the caller
 # changing anything.
 _PASSING_CODES = frozenset({202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 285, 319, 394, 425, 999})
+_CODE = re.compile(r"Code: (\d+)\.")
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
 
@@ -61,6 +70,12 @@ class ClickHouseStore(ABC):
         """Insert rows that already have the table's exact schema."""
 
     @abstractmethod
+    def read_only(
+        self, sql: str, output: str, parameters: Parameters | None = None, settings: Settings | None = None
+    ) -> RawAnswer:
+        """Return the statement's rows from a locked session; see `contract.Store.read_only`."""
+
+    @abstractmethod
     def close(self) -> None:
         """Release the store."""
 
@@ -78,19 +93,19 @@ class ClickHouseStore(ABC):
         with self._writer() as client:
             for part, part_token in parts(table, exact, token):
                 settings = {**INSERT_SETTINGS, "insert_deduplication_token": part_token}
-                with _translated(f"insert {part.num_rows} rows into {table}"):
+                with translated(f"insert {part.num_rows} rows into {table}"):
                     self._send(client, table, part, settings)
 
     def query(self, sql: str, parameters: Parameters | None = None, settings: Settings | None = None) -> pa.Table:
         """Return the statement's rows; see `contract.Store.query`."""
-        with self._reader() as client, _translated("query"):
+        with self._reader() as client, translated("query"):
             answer = client.raw_query(sql, dict(parameters or {}), dict(settings or {}), fmt="ArrowStream")
         with pa.ipc.open_stream(answer) as stream:
             return stream.read_all()
 
     def execute(self, sql: str, parameters: Parameters | None = None) -> None:
         """Run a statement without rows; see `contract.Store.execute`."""
-        with self._writer() as client, _translated("execute"):
+        with self._writer() as client, translated("execute"):
             client.command(sql, dict(parameters or {}))
 
 
@@ -112,11 +127,20 @@ def use_database(client: Client, database: str) -> None:
 
 
 @contextmanager
-def _translated(what: str) -> Iterator[None]:
+def translated(what: str) -> Iterator[None]:
+    """Turn the driver's errors into those of the store."""
     try:
         yield
     except ClickHouseError as error:
         raise translate(error, what) from error
+
+
+def refused(text: str, what: str) -> StorageError:
+    """Return the storage error for the engine's own text, which begins with its code."""
+    found = _CODE.search(text)
+    code = int(found[1]) if found else None
+    kind = StoreUnavailableError if code in _PASSING_CODES else QueryError
+    return kind(f"could not {what}: {text}", code=code)
 
 
 def translate(error: ClickHouseError, what: str) -> StorageError:
@@ -124,5 +148,5 @@ def translate(error: ClickHouseError, what: str) -> StorageError:
     code: int | None = getattr(error, "code", None)
     # The driver raises OperationalError where no answer came, or one that it took for passing.
     if code in _PASSING_CODES or (isinstance(error, OperationalError) and code is None):
-        return StoreUnavailableError(f"could not {what}: {error}")
+        return StoreUnavailableError(f"could not {what}: {error}", code=code)
     return QueryError(f"could not {what}: {error}", code=code)

@@ -36,7 +36,15 @@ class StoreHeldError(StorageError):
 
 
 class StoreUnavailableError(StorageError):
-    """The store did not answer in time or could not be reached; retrying the same call is safe."""
+    """The store did not answer in time or could not be reached; retrying the same call is safe.
+
+    Attributes:
+        code: ClickHouse error code, or None where it is not known.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class SchemaTooNewError(StorageError):
@@ -73,6 +81,21 @@ Settings: TypeAlias = Mapping[str, str]
 """Settings of the engine that hold for one query."""
 
 
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """What the engine wrote for one statement, in the format asked for.
+
+    Attributes:
+        body: the rows, whole.
+        rows_read: rows read from tables; None where the engine does not say.
+        bytes_read: uncompressed bytes read from tables; None where the engine does not say.
+    """
+
+    body: bytes
+    rows_read: int | None
+    bytes_read: int | None
+
+
 class Store(Protocol):
     """A ClickHouse store, embedded or behind a URL.
 
@@ -104,6 +127,17 @@ class Store(Protocol):
 
     def query(self, sql: str, parameters: Parameters | None = None, settings: Settings | None = None) -> pa.Table:
         """Return the statement's rows, read whole into memory; no rows is a table with the columns and length 0."""
+        ...
+
+    def read_only(
+        self, sql: str, output: str, parameters: Parameters | None = None, settings: Settings | None = None
+    ) -> RawAnswer:
+        """Return the statement's rows in a format of the engine (`JSONCompact`, `Native`, ...).
+
+        The statement runs in a session of its own that is set up first and then locked: it can change no table and no
+        setting, the lock included. What else it may name is for the caller to check: on the embedded store a function
+        still reads files, and `INTO OUTFILE` still writes them. `parameters` are texts, as HTTP carries them.
+        """
         ...
 
     def execute(self, sql: str, parameters: Parameters | None = None) -> None:

@@ -14,8 +14,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from spanhouse.errors import ConfigurationError
-from spanhouse_storage.clickhouse import READ_SETTINGS, ClickHouseStore, translate, use_database
-from spanhouse_storage.contract import StorageError
+from spanhouse_storage.clickhouse import READ_SETTINGS, ClickHouseStore, translate, translated, use_database
+from spanhouse_storage.contract import Parameters, RawAnswer, Settings, StorageError
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 120
@@ -57,6 +57,16 @@ class ServerStore(ClickHouseStore):
         super().__init__(
             kind="server", url=_shown(url), database=database, engine_version=str(self._client.server_version)
         )
+
+    def read_only(
+        self, sql: str, output: str, parameters: Parameters | None = None, settings: Settings | None = None
+    ) -> RawAnswer:
+        """Return the statement's rows from a locked session; see `contract.Store.read_only`."""
+        # The server checks a request's settings together, before any holds; the statement's own meet the lock.
+        locked = {**(settings or {}), "readonly": "1"}
+        with self._reader() as client, translated("query"):
+            body = client.raw_query(sql, dict(parameters or {}), locked, fmt=output)
+        return RawAnswer(bytes(body), None, None)
 
     @contextmanager
     def _reader(self) -> Iterator[Client]:

@@ -7,7 +7,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from spanhouse_storage.contract import Parameters, Settings, StorageError, Store, StoreInfo
+from spanhouse_storage.contract import Parameters, RawAnswer, Settings, StorageError, Store, StoreInfo
+from spanhouse_storage.narrowing import SETTING, TableFilters, literal
 from spanhouse_storage.tables import SCHEMAS
 
 TABLES: Final = tuple(name for name, schema in SCHEMAS.items() if "tenant" in schema.names)
@@ -44,6 +45,12 @@ class TenantStore:
     def query(self, sql: str, parameters: Parameters | None = None, settings: Settings | None = None) -> pa.Table:
         """Return the statement's rows, those of other tenants left out; see `contract.Store.query`."""
         return self._store.query(sql, parameters, {**(settings or {}), **self._settings})
+    def read_only(
+        self, sql: str, output: str, parameters: Parameters | None = None, settings: Settings | None = None
+    ) -> RawAnswer:
+        """Return the statement's rows, those of other tenants left out; see `contract.Store.read_only`."""
+        return self._store.read_only(sql, output, parameters, {**(settings or {}), **self._settings})
+
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Refuse: what is written is not narrowed.

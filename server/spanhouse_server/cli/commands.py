@@ -16,6 +16,7 @@ from spanhouse_server.cli import (
     reprocess,
     runs,
     serve,
+    sql,
     triage,
 )
 
@@ -40,6 +41,7 @@ for command in (
     metrics.metrics,
     metrics.tools,
     exporting.export,
+    sql.sql,
     alerts.alerts,
     audit.audit,
     control.control,

@@ -74,7 +74,8 @@ def load_settings(flags: dict[str, str | None]) -> Settings:
         settings = settings_module.load(flags)
     except ConfigurationError as error:
         base.fail(str(error), code=2)
-    exposed = next((each for each in (settings.http, settings.grpc) if each and not is_loopback(host_of(each))), None)
+    addresses = settings.http, settings.grpc, settings.sql_http
+    exposed = next((each for each in addresses if each and not is_loopback(host_of(each))), None)
     if exposed and not settings.allow_remote and not _asks_for_keys(settings):
         base.fail(
             f"{exposed} can be reached from other machines and no key is asked for: make the first one with "
@@ -166,6 +167,8 @@ def _announce(parts: Parts) -> None:
     click.echo(f"  OTLP/HTTP  {settings.url}/v1/traces   API  {settings.url}/docs   data  {settings.data_dir}")
     if settings.grpc:
         click.echo(f"  OTLP/gRPC  {settings.grpc}")
+    if settings.sql_http:
+        click.echo(f"  ClickHouse {settings.sql_http}")
 
 
 class Beside(Protocol):

@@ -24,6 +24,7 @@ class Right(Enum):
     READ = "read"
     CONTROL = "set control flags"
     KEYS = "manage keys"
+    QUERY = "run SQL"
 
 
 _OPERATE: Final = frozenset({Right.SEND, Right.POLL, Right.READ, Right.CONTROL})
@@ -31,7 +32,7 @@ RIGHTS: Final = {
     Role.INGEST: frozenset({Right.SEND, Right.POLL}),
     Role.READ: frozenset({Right.POLL, Right.READ}),
     Role.OPERATE: _OPERATE,
-    Role.ADMIN: _OPERATE | {Right.KEYS},
+    Role.ADMIN: _OPERATE | {Right.KEYS, Right.QUERY},
 }
 
 OPEN: Final = frozenset({Right.SEND, Right.POLL, Right.READ})
@@ -101,6 +102,9 @@ def needed(method: str, path: str) -> Need | None:
         return None
     if path.startswith("/api/v1/keys"):
         return Need(Right.KEYS)
+    if path.startswith("/api/v1/sql"):
+        # On the embedded store the route itself asks for more: `spanhouse_server.sql.access`.
+        return Need(Right.READ)
     reading = method in {"GET", "HEAD"}
     if path.startswith("/api/v1/control"):
         return Need(Right.POLL if reading else Right.CONTROL)
