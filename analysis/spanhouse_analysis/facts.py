@@ -150,7 +150,6 @@ def _sums(groups: Groups, handing: Flags) -> pl.DataFrame:
         unrecorded=pl.Series(counted.unrecorded),
         handing=pl.Series(handing),
     ).with_columns(failed=pl.col("status") == "error")
-    seconds = pl.col("duration_ns") / 1e9
     return rows.group_by("run").agg(
         received_at=pl.col("received_at").max(),
         first_start=pl.col("start").min(),
@@ -161,10 +160,10 @@ def _sums(groups: Groups, handing: Flags) -> pl.DataFrame:
         resumes=pl.col("resumes").max().fill_null(0),
         model_calls=pl.col("model").sum(),
         model_errors=(pl.col("model") & pl.col("failed")).sum(),
-        model_seconds=(seconds * pl.col("model")).sum(),
+        model_seconds=_seconds((pl.col("duration_ns") * pl.col("model")).sum()),
         tool_calls=pl.col("executed").sum(),
         tool_errors=(pl.col("executed") & pl.col("failed")).sum(),
-        tool_seconds=(seconds * pl.col("executed")).sum(),
+        tool_seconds=_seconds((pl.col("duration_ns") * pl.col("executed")).sum()),
         tool_requests=pl.col("requested").sum(),
         policy_denials=(pl.col("requested") & ~pl.col("executed")).sum(),
         unrecorded=pl.col("unrecorded").any(),
@@ -249,11 +248,17 @@ def _finish(runs: pl.DataFrame, now: datetime) -> pl.DataFrame:
         & pl.when(pl.col("outcome") == "unknown")
         .then((pl.col("stop_code") == "finish") & ~pl.col("escalated"))
         .otherwise(pl.col("outcome") == "success"),
-        run_seconds=(pl.col("ended_at") - pl.col("started_at")).dt.total_nanoseconds().clip(lower_bound=0) / 1e9,
+        run_seconds=_seconds((pl.col("ended_at") - pl.col("started_at")).dt.total_nanoseconds().clip(lower_bound=0)),
         steps=pl.coalesce("reported_steps", "last_step", "step_rows", 0),
         input_preview=pl.lit(""),
         output_preview=pl.lit(""),
+        weight=pl.lit(1.0),
     )
+
+
+def _seconds(nanoseconds: pl.Expr) -> pl.Expr:
+    """Return seconds: Polars divides by multiplying with the inverse, which makes 60.00000000000001 of a minute."""
+    return (nanoseconds / 1e9).round(9)
 
 
 def _steps(step_rows: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
@@ -270,6 +275,7 @@ def _steps(step_rows: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
             "agent_version",
             "task_type",
             "variant",
+            "weight",
         ),
         run_started_at="started_at",
         run_ended_at="ended_at",

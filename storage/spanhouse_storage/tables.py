@@ -20,7 +20,13 @@ _I32, _I64 = pa.int32(), pa.int64()
 _F64 = pa.float64()
 _F64_LIST = pa.list_(pa.field("item", _F64, nullable=False))
 _U64_LIST = pa.list_(pa.field("item", _U64, nullable=False))
+_I64_LIST = pa.list_(pa.field("item", _I64, nullable=False))
 _BOOL = pa.bool_()
+_BOOL_LIST = pa.list_(pa.field("item", _BOOL, nullable=False))
+
+
+def _lists(inner: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.field("item", inner, nullable=False))
 
 
 def _required(type_: pa.DataType, names: str) -> list[pa.Field]:
@@ -161,6 +167,7 @@ _RUNS = pa.schema(
         *_required(_U32, "spans_stored"),
         *_nullable(_U32, "spans_expected audit_expected"),
         *_required(_TEXT, "input_preview output_preview"),
+        *_required(_F64, "weight"),
     ]
 )
 
@@ -183,6 +190,7 @@ _STEPS = pa.schema(
         *_nullable(_U64, "input_tokens output_tokens"),
         *_nullable(_F64, "cost_usd"),
         *_required(_BOOL, "unpriced"),
+        *_required(_F64, "weight"),
     ]
 )
 
@@ -194,7 +202,11 @@ _LEDGER = pa.schema(
         *_required(_LIST, "tenants"),
         *_required(_U64_LIST, "minutes"),
         *_required(_LIST, "signals sources reasons"),
-        *_required(_U64_LIST, "received stored rejected sampled_out late duplicated"),
+        *_required(_U64_LIST, "received"),
+        *_required(_I64_LIST, "stored"),
+        *_required(_U64_LIST, "rejected sampled_out"),
+        *_required(_I64_LIST, "late"),
+        *_required(_U64_LIST, "duplicated"),
     ]
 )
 
@@ -234,6 +246,35 @@ _DELETIONS = pa.schema(
     ]
 )
 
+_SAMPLED_TRACES = pa.schema(
+    [
+        *_required(_TEXT, "tenant trace_id"),
+        *_required(_U64, "version"),
+        *_required(_MICROS, "decided_at first_start"),
+        *_required(_TEXT, "state"),
+        *_required(_LIST, "runs"),
+        *_required(_U64, "spans"),
+        *_required(_U64_LIST, "records"),
+    ]
+)
+
+_METRIC_PARTS = pa.schema(
+    [
+        *_required(_TEXT, "tenant source"),
+        *_required(_U32, "level"),
+        *_required(_SECONDS, "bucket"),
+        *_required(_U64, "version"),
+        *_required(_BOOL, "dirty"),
+        *_required(_TEXT, "layout"),
+        *_required(_lists(_LIST), "groups"),
+        *_required(_I64_LIST, "firsts"),
+        *_required(_BOOL_LIST, "sampled"),
+        *_required(_lists(_F64_LIST), "sums"),
+        *_required(_lists(_I64_LIST), "sketch_keys"),
+        *_required(_lists(_F64_LIST), "sketch_weights"),
+    ]
+)
+
 SCHEMAS: dict[str, pa.Schema] = {
     "spans": _SPANS,
     "audit_events": _AUDIT_EVENTS,
@@ -244,6 +285,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "ledger": _LEDGER,
     "scores": _SCORES,
     "messages": _MESSAGES,
+    "sampled_traces": _SAMPLED_TRACES,
+    "metric_parts": _METRIC_PARTS,
     "deletions": _DELETIONS,
 }
 """Columns and Arrow types of every table, in the order of the DDL."""
@@ -257,6 +300,7 @@ PARTITION_TIME: dict[str, str] = {
     "ledger": "first_received",
     "scores": "bucket",
     "messages": "bucket",
+    "metric_parts": "bucket",
 }
 """The column whose week is the partition; a table that is not named here has a single partition."""
 

@@ -56,4 +56,6 @@ def _empty(field: pa.Field) -> Any:
         return ""
     if pa.types.is_list(field.type) or pa.types.is_map(field.type):
         return []
+    if field.name == "weight":
+        return 1.0
     return False if pa.types.is_boolean(field.type) else 0
