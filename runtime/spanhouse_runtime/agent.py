@@ -12,6 +12,7 @@ from spanhouse_runtime.control import Control
 from spanhouse_runtime.guard import Approver, Breakers, Guard, Rate, Rates, SharedBudgets
 from spanhouse_runtime.idempotency import IdempotencyStore, MemoryIdempotencyStore
 from spanhouse_runtime.limits import Limits
+from spanhouse_runtime.loops import LoopSettings
 from spanhouse_runtime.model import Message, Model
 from spanhouse_runtime.model_step import ask_model, check_last_answer
 from spanhouse_runtime.money import Price, usd
@@ -39,6 +40,7 @@ class Agent:
         control: where an operator's flags come from.
         approver: carries questions to people; without one, a call the policy wants asked is refused.
         budgets: budgets that runs and processes share.
+        loops: how soon a run counts as going in circles.
         rates: paces by glob over tool names.
         breakers: shared with other agents; without it, the agent's own.
         idempotency: where calls of ``once`` tools are remembered; without it, in memory for the life of the agent.
@@ -64,6 +66,7 @@ class Agent:
         control: Control | None = None,
         approver: Approver | None = None,
         budgets: SharedBudgets | None = None,
+        loops: LoopSettings | None = None,
         rates: Rates | Mapping[str, Rate] | None = None,
         breakers: Breakers | None = None,
         idempotency: IdempotencyStore | None = None,
@@ -81,6 +84,7 @@ class Agent:
             control=control,
             approver=approver,
             budgets=budgets,
+            loops=loops,
             rates=rates,
             breakers=breakers,
             clock=clock,

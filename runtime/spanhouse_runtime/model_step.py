@@ -42,6 +42,7 @@ def ask_model(session: Session) -> ModelResponse:
         raise session.guarded.stop(reason, f"{type(problem).__name__}: {problem}") from problem
     session.said = response.text or session.said
     session.messages.append(response.as_message())
+    session.guarded.said(response.text)
     return response
 
 

@@ -40,7 +40,7 @@ def answer_call(session: Session, call: ToolCall) -> str:
         if denials := session.guarded.denials.get(tool.name):
             session.tools[tool.name].denied = denials
     try:
-        return permit.notes.around(_executed(session, checked, permit))
+        return session.guarded.notes.around(_executed(session, checked, permit))
     finally:
         permit.dropped()
 
@@ -66,7 +66,7 @@ def _executed(session: Session, checked: CheckedCall, permit: ToolPermit) -> str
             raise stop
         permit.failed(outcome.error, outcome.content)
         return error_text(outcome.error.value, outcome.content)
-    permit.worked()
+    permit.worked(outcome.content)
     if outcome.replayed:
         tally.replayed += 1
     else:

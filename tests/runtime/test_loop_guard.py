@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanhouse.loops import cycle_length, longest_streak
-from spanhouse_runtime.loop_guard import LoopAction, LoopGuard
+from spanhouse_runtime.loops import LoopAction, LoopGuard
 
 NONE, WARN, STOP = LoopAction.NONE, LoopAction.WARN, LoopAction.STOP
 
 
 def watch(calls: str) -> list[LoopAction]:
     guard = LoopGuard()
-    return [guard.observe(call, "hash").action for call in calls]
+    return [guard.asked(call, "hash").action for call in calls]
 
 
 @pytest.mark.parametrize(
@@ -40,25 +40,25 @@ def test_a_pattern_is_warned_of_when_complete_and_stopped_when_it_goes_on(
 
 def test_other_arguments_are_another_call() -> None:
     guard = LoopGuard()
-    assert [guard.observe("search", str(page)).action for page in range(9)] == [NONE] * 9
+    assert [guard.asked("search", str(page)).action for page in range(9)] == [NONE] * 9
 
 
 def test_polling_tools_are_neither_looked_at_nor_a_break_of_the_pattern() -> None:
     guard = LoopGuard()
-    assert {guard.observe("status", "x", polling=True).action for _ in range(20)} == {NONE}
+    assert {guard.asked("status", "x", polling=True).action for _ in range(20)} == {NONE}
     actions = []
     for _ in range(4):
-        actions.append(guard.observe("fetch", "x").action)
-        guard.observe("status", "x", polling=True)
+        actions.append(guard.asked("fetch", "x").action)
+        guard.asked("status", "x", polling=True)
     assert actions == [NONE, NONE, WARN, STOP]
 
 
 def test_the_verdict_says_which_pattern_and_how_long() -> None:
     guard = LoopGuard()
-    repeats = [guard.observe("a", "x") for _ in range(4)]
+    repeats = [guard.asked("a", "x") for _ in range(4)]
     assert (repeats[3].pattern, repeats[3].length) == ("repeat", 4)
     guard = LoopGuard()
-    cycles = [guard.observe(call, "x") for call in "abababa"]
+    cycles = [guard.asked(call, "x") for call in "abababa"]
     assert (cycles[6].pattern, cycles[6].length) == ("cycle", 2)
 
 

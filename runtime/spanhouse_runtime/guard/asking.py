@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spanhouse.canonical import args_hash
 from spanhouse.stop_reasons import StopCode
 from spanhouse_runtime.guard.approval import ApprovalAnswer, ApprovalRequest, Approver
-from spanhouse_runtime.guard.calls import Notes, ToolAsk
+from spanhouse_runtime.guard.calls import ToolAsk
 from spanhouse_runtime.guard.flow import Blocking, Flow, Wait
 from spanhouse_runtime.guard.judging import because, judge, record_denied, refusal
 from spanhouse_runtime.policy import Decision, Policy, Verdict
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.25
 
 
-def approved(
-    guarded: GuardedRun, policy: Policy, ask: ToolAsk, verdict: Verdict, notes: Notes
-) -> Flow[tuple[ToolAsk, Verdict]]:
+def approved(guarded: GuardedRun, policy: Policy, ask: ToolAsk, verdict: Verdict) -> Flow[tuple[ToolAsk, Verdict]]:
     """Return the call a person let through, which may have other arguments, and the verdict it goes under.
 
     Raises:
@@ -36,16 +34,16 @@ def approved(
         why = f"{because(verdict)}; nobody is there to approve it"
         record_denied(guarded, ask, verdict)
         guarded.run.event("approval.denied", tool=ask.tool, args_hash=digest, reason=why)
-        raise refusal(guarded, policy, ask, StopCode.APPROVAL_DENIED, why, notes)
+        raise refusal(guarded, policy, ask, StopCode.APPROVAL_DENIED, why)
     began = guarded.guard.clock()
-    asked, answer = yield from _answered(guarded, policy, approver, ask, verdict, notes)
+    asked, answer = yield from _answered(guarded, policy, approver, ask, verdict)
     waited = round((guarded.guard.clock() - began) * 1_000, 3)
     event: dict[str, Any] = {"approval_id": asked, "tool": ask.tool, "args_hash": digest, "duration_ms": waited}
     if answer is None:
         record_denied(guarded, ask, verdict)
         guarded.run.event("approval.timeout", **event)
         why = f"{because(verdict)}; nobody answered within {waited / 1_000:.0f} s"
-        raise refusal(guarded, policy, ask, StopCode.APPROVAL_TIMEOUT, why, notes)
+        raise refusal(guarded, policy, ask, StopCode.APPROVAL_TIMEOUT, why)
     reason = answer.reason
     if answer.approved and answer.args_hash != digest:
         answer, reason = replace(answer, approved=False), f"{reason} (said of other arguments)".strip()
@@ -53,13 +51,13 @@ def approved(
         record_denied(guarded, ask, verdict)
         guarded.run.event("approval.denied", by=answer.by, reason=reason or None, **event)
         why = f"{because(verdict)}; refused by {answer.by}" + (f": {reason}" if reason else "")
-        raise refusal(guarded, policy, ask, StopCode.APPROVAL_DENIED, why, notes)
+        raise refusal(guarded, policy, ask, StopCode.APPROVAL_DENIED, why)
     guarded.run.event("approval.given", by=answer.by, reason=reason or None, **event)
-    return _still_allowed(guarded, policy, ask, verdict, answer, notes)
+    return _still_allowed(guarded, policy, ask, verdict, answer)
 
 
 def _still_allowed(
-    guarded: GuardedRun, policy: Policy, ask: ToolAsk, verdict: Verdict, answer: ApprovalAnswer, notes: Notes
+    guarded: GuardedRun, policy: Policy, ask: ToolAsk, verdict: Verdict, answer: ApprovalAnswer
 ) -> tuple[ToolAsk, Verdict]:
     changed = ask
     if answer.arguments is not None:
@@ -79,12 +77,12 @@ def _still_allowed(
         verdict = judge(guarded, now, changed)
         if verdict.decision is Decision.DENY:
             record_denied(guarded, changed, verdict)
-            raise refusal(guarded, now, changed, StopCode.POLICY_DENY, because(verdict), notes)
+            raise refusal(guarded, now, changed, StopCode.POLICY_DENY, because(verdict))
     return changed, verdict
 
 
 def _answered(
-    guarded: GuardedRun, policy: Policy, approver: Approver, ask: ToolAsk, verdict: Verdict, notes: Notes
+    guarded: GuardedRun, policy: Policy, approver: Approver, ask: ToolAsk, verdict: Verdict
 ) -> Flow[tuple[str, ApprovalAnswer | None]]:
     run, guard = guarded.run, guarded.guard
     request = ApprovalRequest(
@@ -109,7 +107,7 @@ def _answered(
         why = f"the question could not be put: {type(problem).__name__}: {problem}"
         record_denied(guarded, ask, verdict)
         run.event("approval.denied", tool=ask.tool, args_hash=request.args_hash, reason=why)
-        raise refusal(guarded, policy, ask, StopCode.APPROVAL_DENIED, why, notes) from problem
+        raise refusal(guarded, policy, ask, StopCode.APPROVAL_DENIED, why) from problem
     run.event(
         "approval.asked", approval_id=asked, tool=ask.tool, args_hash=request.args_hash, reason=verdict.why or None
     )

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from spanhouse.classification import classify
+from spanhouse.content import as_text
 from spanhouse.errors import ErrorType, RunStopped
 from spanhouse.model_calls import ModelCall, model_call
 from spanhouse.tool_calls import ToolCall, tool_call
@@ -58,6 +59,7 @@ class GuardedToolCall:
 
     def result(self, value: Any) -> None:  # noqa: ANN401 - whatever the tool returned
         """Record what the tool returned."""
+        self._result = as_text(value)
         self._call.result(value)
 
     def failed(self, message: str, error_type: ErrorType = ErrorType.OTHER) -> None:
@@ -67,10 +69,10 @@ class GuardedToolCall:
 
     def noted(self, content: str) -> str:
         """Return the content with what the model is to be told beside it."""
-        return self._permit.notes.around(content)
+        return self._guarded.notes.around(content)
 
     def _begin(self, permit: ToolPermit) -> Self:
-        self._permit, self._failure = permit, None
+        self._permit, self._failure, self._result = permit, None, ""
         self.arguments = permit.ask.arguments
         self._call: ToolCall = tool_call(
             permit.ask.tool,
@@ -91,7 +93,7 @@ class GuardedToolCall:
             self._guarded.remember(error)
             permit.dropped()
         elif error is None and self._failure is None:
-            permit.worked()
+            permit.worked(self._result)
         elif error is None or isinstance(error, Exception):
             kind, message = self._failure or (classify(error), f"{type(error).__name__}: {error}")  # type: ignore[arg-type]
             permit.failed(kind, message)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from spanhouse.errors import SpanhouseError
@@ -52,17 +53,23 @@ def error_text(kind: str, message: str) -> str:
     return json.dumps({"error": {"type": kind, "message": message}}, ensure_ascii=False)
 
 
-@dataclass(slots=True)
 class Notes:
-    """What the model is to be told beside a call's result."""
+    """What the model of a run is to be told with the next thing it hears. Safe for threads."""
 
-    texts: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._lock = threading.Lock()
+
+    def add(self, text: str) -> None:
+        """Keep a note until the model is told."""
+        with self._lock:
+            self._texts.append(text)
 
     def around(self, content: str) -> str:
-        """Return the content, with the notes where there are any: ``{"result", "note"}``."""
-        if not self.texts:
-            return content
-        return json.dumps({"result": content, "note": " ".join(self.texts)}, ensure_ascii=False)
+        """Return the content, with the notes where there are any: ``{"result", "note"}``. They are told once."""
+        with self._lock:
+            texts, self._texts = self._texts, []
+        return json.dumps({"result": content, "note": " ".join(texts)}, ensure_ascii=False) if texts else content
 
 
 class CallRefused(SpanhouseError):  # noqa: N818 - a control signal, not a fault

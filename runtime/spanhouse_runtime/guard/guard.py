@@ -17,6 +17,7 @@ from spanhouse_runtime.guard.decorating import guarded
 from spanhouse_runtime.guard.rates import Rate, Rates
 from spanhouse_runtime.guard.run import GuardedRun
 from spanhouse_runtime.limits import Limits
+from spanhouse_runtime.loops import LoopSettings
 from spanhouse_runtime.money import Price
 from spanhouse_runtime.policy import Policy
 
@@ -41,6 +42,7 @@ class Guard:
         approver: carries questions to people; without one, what a policy wants asked is refused.
         approval_seconds: how long a person has; after that the call is refused.
         budgets: budgets that runs and processes share.
+        loops: how soon a run counts as going in circles.
         rates: paces by glob over tool names, or a ``Rates`` shared with other guards.
         breakers: shared with other guards; without it, the guard's own.
         clock: seconds that only grow.
@@ -60,6 +62,7 @@ class Guard:
         approver: Approver | None = None,
         approval_seconds: float = APPROVAL_SECONDS,
         budgets: SharedBudgets | None = None,
+        loops: LoopSettings | None = None,
         rates: Rates | Mapping[str, Rate] | None = None,
         breakers: Breakers | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -73,6 +76,7 @@ class Guard:
         self.approver = approver
         self.approval_seconds = approval_seconds
         self.budgets = budgets
+        self.loops = loops or LoopSettings()
         self.rates = rates if isinstance(rates, Rates) else Rates(rates, clock)
         self.breakers = breakers or Breakers(clock=clock)
         self.clock = clock

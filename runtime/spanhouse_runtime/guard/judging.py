@@ -8,7 +8,7 @@ from spanhouse.canonical import args_hash
 from spanhouse.errors import RunStopped
 from spanhouse.stop_reasons import StopCode, StopReason
 from spanhouse.tool_calls import tool_call
-from spanhouse_runtime.guard.calls import CallRefused, Notes, ToolAsk
+from spanhouse_runtime.guard.calls import CallRefused, ToolAsk
 from spanhouse_runtime.policy import Policy, Verdict
 
 if TYPE_CHECKING:
@@ -48,10 +48,8 @@ def record_denied(guarded: GuardedRun, ask: ToolAsk, verdict: Verdict) -> None:
     guarded.denied(ask.tool)
 
 
-def refusal(
-    guarded: GuardedRun, policy: Policy, ask: ToolAsk, code: StopCode, why: str, notes: Notes
-) -> CallRefused | RunStopped:
+def refusal(guarded: GuardedRun, policy: Policy, ask: ToolAsk, code: StopCode, why: str) -> CallRefused | RunStopped:
     """Return what a refused call raises: the run's stop, or a refusal for the model where the policy says so."""
     if policy.on_deny == "stop":
         return guarded.stop(StopReason(code, ask.tool), why)
-    return CallRefused(code.value, f"{ask.tool} was not allowed by {why}", notes)
+    return CallRefused(code.value, f"{ask.tool} was not allowed by {why}", guarded.notes)

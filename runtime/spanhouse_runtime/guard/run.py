@@ -17,12 +17,13 @@ from spanhouse_runtime.control import STALE, stop_reason_of
 from spanhouse_runtime.failures import Failures
 from spanhouse_runtime.guard.books import Books, Subject
 from spanhouse_runtime.guard.calling import GuardedModelCall, GuardedToolCall
-from spanhouse_runtime.guard.calls import ModelAsk, ToolAsk
+from spanhouse_runtime.guard.calls import ModelAsk, Notes, ToolAsk
 from spanhouse_runtime.guard.current import CURRENT
 from spanhouse_runtime.guard.flow import Flow, drive, drive_async
+from spanhouse_runtime.guard.looping import mind
 from spanhouse_runtime.guard.model_admission import ModelPermit, model_flow
 from spanhouse_runtime.guard.tool_admission import ToolPermit, tool_flow
-from spanhouse_runtime.loop_guard import LoopGuard
+from spanhouse_runtime.loops import LoopGuard
 from spanhouse_runtime.state import RunState, StateMachine
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class GuardedRun:
         loops: the calls it has asked for.
         failures: the failures in a row of each tool.
         machine: its state.
+        notes: what its model is to be told with the next thing it hears.
         near: limits that have come near, in the order they did.
         denials: calls that were asked for and never made, by tool.
     """
@@ -53,7 +55,8 @@ class GuardedRun:
     def __init__(self, guard: Guard, run: Run, *, owns: bool = True) -> None:
         self.guard = guard
         self.run = run
-        self.loops = LoopGuard()
+        self.loops = LoopGuard(guard.loops, guard.clock)
+        self.notes = Notes()
         self.failures = Failures()
         self.machine = StateMachine(self._state_changed)
         self.near: list[Near] = []
@@ -193,6 +196,14 @@ class GuardedRun:
         count = self.failures.failed(tool, kind.value, message)
         if count >= self.guard.limits.equal_failures:
             raise self.stop(StopReason(StopCode.TOOL_ERROR_EXHAUSTED, tool), f"{count} times in a row: {message}")
+
+    def said(self, text: str) -> None:
+        """Look at what the model said.
+
+        Raises:
+            RunStopped: it says the same again and again, and had been warned.
+        """
+        self._decided(lambda: mind(self, self.loops.said(text)))
 
     def denied(self, tool: str) -> None:
         """Count a call that was asked for and never made."""

@@ -15,26 +15,17 @@ from spanhouse.stop_reasons import StopCode, StopReason
 from spanhouse_runtime.guard.asking import approved
 from spanhouse_runtime.guard.books import Held
 from spanhouse_runtime.guard.breaker import Breaker
-from spanhouse_runtime.guard.calls import Notes, ToolAsk
+from spanhouse_runtime.guard.calls import ToolAsk
 from spanhouse_runtime.guard.flow import Blocking, Flow, Wait
 from spanhouse_runtime.guard.health import closed_breaker, tell
 from spanhouse_runtime.guard.judging import because, judge, record_denied, refusal
-from spanhouse_runtime.loop_guard import LoopAction, LoopVerdict
+from spanhouse_runtime.guard.looping import mind
 from spanhouse_runtime.policy import Decision, Verdict
 from spanhouse_runtime.state import RunState
 from spanhouse_runtime.worker import POLL_SECONDS
 
 if TYPE_CHECKING:
     from spanhouse_runtime.guard.run import GuardedRun
-
-_LOOP_NOTE = (
-    "You have made the same call {length} times in a row; its answer will not change. "
-    "Do something else or give your answer: the next such call ends the run."
-)
-_CYCLE_NOTE = (
-    "You are repeating the same {length} calls in a circle. "
-    "Do something else or give your answer: the next call of the circle ends the run."
-)
 
 
 @dataclass(slots=True)
@@ -47,7 +38,6 @@ class ToolPermit:
         guarded: the run.
         ask: the call to make; its arguments may be those a person changed.
         verdict: the policy's decision and rule.
-        notes: what the model is to be told beside the result.
         held: what of the budgets is held back.
         breaker: the tool's.
         open: whether it has not been given back.
@@ -56,26 +46,34 @@ class ToolPermit:
     guarded: GuardedRun
     ask: ToolAsk
     verdict: Verdict
-    notes: Notes
     held: Held
     breaker: Breaker
     open: bool = True
 
-    def worked(self) -> None:
-        """Note that the call gave a result."""
+    def worked(self, result: str = "") -> None:
+        """Note that the call gave a result, by its text.
+
+        Raises:
+            RunStopped: the run goes in circles, and its model had been warned.
+        """
         self._close()
-        self.guarded.failures.worked(self.ask.tool)
-        tell(self.guarded, self.ask.tool, self.breaker.worked())
+        guarded, ask, digest = self.guarded, self.ask, args_hash(self.ask.arguments)
+        guarded.failures.worked(ask.tool)
+        tell(guarded, ask.tool, self.breaker.worked())
+        mind(guarded, guarded.loops.answered(ask.tool, digest, result, polling=ask.polling), ask.tool, digest)
 
     def failed(self, kind: ErrorType, message: str) -> None:
         """Note that the call failed.
 
         Raises:
-            RunStopped: the tool has failed so often in a row with this error that it is exhausted.
+            RunStopped: the tool has failed so often in a row with this error that it is exhausted, or the run goes in
+                circles, and its model had been warned.
         """
         self._close()
-        tell(self.guarded, self.ask.tool, self.breaker.failed())
-        self.guarded.failed(self.ask.tool, kind, message)
+        guarded, ask, digest = self.guarded, self.ask, args_hash(self.ask.arguments)
+        tell(guarded, ask.tool, self.breaker.failed())
+        guarded.failed(ask.tool, kind, message)
+        mind(guarded, guarded.loops.failed(ask.tool, digest, kind.value, message), ask.tool, digest)
 
     def dropped(self) -> None:
         """Give everything back for a call that ended with neither: it was interrupted. Again does nothing."""
@@ -100,19 +98,19 @@ def tool_flow(guarded: GuardedRun, ask: ToolAsk) -> Flow[ToolPermit]:
         CallRefused: the policy tells the model instead of ending the run.
         RunStopped: the run is over.
     """
-    notes = Notes()
     yield from obey(guarded, ask.tool)
     policy = guarded.guard.policy()
     verdict = judge(guarded, policy, ask)
     # A call that is refused again and again is a loop too.
-    loop = guarded.loops.observe(ask.tool, args_hash(ask.arguments), polling=ask.polling)
+    digest = args_hash(ask.arguments)
+    loop = guarded.loops.asked(ask.tool, digest, polling=ask.polling)
     if verdict.decision is Decision.DENY:
         record_denied(guarded, ask, verdict)
-        _mind_loop(guarded, ask, loop, notes)
-        raise refusal(guarded, policy, ask, StopCode.POLICY_DENY, because(verdict), notes)
-    _mind_loop(guarded, ask, loop, notes)
+        mind(guarded, loop, ask.tool, digest)
+        raise refusal(guarded, policy, ask, StopCode.POLICY_DENY, because(verdict))
+    mind(guarded, loop, ask.tool, digest)
     if verdict.decision is Decision.ASK:
-        ask, verdict = yield from approved(guarded, policy, ask, verdict, notes)
+        ask, verdict = yield from approved(guarded, policy, ask, verdict)
         yield from obey(guarded, ask.tool)
     yield from _turn(guarded, ask.tool)
     try:
@@ -126,7 +124,7 @@ def tool_flow(guarded: GuardedRun, ask: ToolAsk) -> Flow[ToolPermit]:
         guarded.guard.rates.leave(ask.tool, guarded.tenant)
         raise
     guarded.machine.to(RunState.EXECUTING)
-    return ToolPermit(guarded, ask, verdict, notes, held, breaker)
+    return ToolPermit(guarded, ask, verdict, held, breaker)
 
 
 def obey(guarded: GuardedRun, tool: str = "") -> Flow[None]:
@@ -152,25 +150,6 @@ def reserved(guarded: GuardedRun, amounts: dict[StopCode, int]) -> Flow[Held]:
         return guarded.books.reserve(amounts)
     held: Held = yield Blocking(lambda: guarded.books.reserve(amounts))
     return held
-
-
-def _mind_loop(guarded: GuardedRun, ask: ToolAsk, loop: LoopVerdict, notes: Notes) -> None:
-    if loop.action is LoopAction.NONE:
-        return
-    cycle = loop.pattern == "cycle"
-    guarded.run.event(
-        "loop",
-        tool=ask.tool,
-        args_hash=args_hash(ask.arguments),
-        repeats=guarded.loops.repeats if cycle else loop.length,
-        cycle_length=loop.length if cycle else 1,
-        action=loop.action.value,
-        warned=loop.action is LoopAction.WARN,
-    )
-    if loop.action is LoopAction.STOP:
-        what = f"a circle of {loop.length} calls" if cycle else f"the same call {loop.length} times in a row"
-        raise guarded.stop(StopReason(StopCode.LOOP_DETECTED, ask.tool), f"{what}, after a warning")
-    notes.texts.append((_CYCLE_NOTE if cycle else _LOOP_NOTE).format(length=loop.length))
 
 
 def _turn(guarded: GuardedRun, tool: str) -> Flow[None]:
