@@ -15,22 +15,6 @@ WORDS = (
     *("order", "refund", "ticket", "page", "report", "build", "index", "error"),
     *("status", "price", "stock", "user", "mail", "query", "table"),
 )
-    "order",
-    "refund",
-    "ticket",
-    "page",
-    "report",
-    "build",
-    "index",
-    "error",
-    "status",
-    "price",
-    "stock",
-    "user",
-    "mail",
-    "query",
-    "table",
-]
 
 
 @dataclass(frozen=True)
