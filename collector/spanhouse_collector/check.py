@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from spanhouse_collector import check_metrics, wire
@@ -35,6 +35,19 @@ def remove(signal: Signal, request: Any, verdict: Verdict) -> None:  # noqa: ANN
 
 
 def _check_spans(request: Any) -> Verdict:  # noqa: ANN401
+    spans = [span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
+    sound = _all_ids([span.trace_id for span in spans], _ZERO_TRACE) and _all_ids(
+        [span.span_id for span in spans], _ZERO_SPAN
+    )
+    # Nearly every request is sound; only where one is not is each span asked what is wrong with it.
+    return Verdict(len(spans)) if sound else _refuse_spans(request)
+
+
+def _all_ids(ids: Sequence[bytes], zero: bytes) -> bool:
+    return {len(zero)}.issuperset(map(len, ids)) and zero not in ids
+
+
+def _refuse_spans(request: Any) -> Verdict:  # noqa: ANN401
     accepted = 0
     rejections: list[Rejection] = []
     anonymous = True

@@ -13,8 +13,9 @@ from spanhouse_collector.normalise.times import rfc3339
 
 
 def links(group: Group, attributes: Attributes) -> list[str]:
-    """Return each span's links as a JSON array, "" for none."""
-    return [_links(span.links, attributes) if span.links else "" for span in group.spans]
+    """Return each span's links as a JSON array, "" for none; nothing where no span has any."""
+    linked = {row: _links(span.links, attributes) for row, span in enumerate(group.spans) if span.links}
+    return [linked.get(row, "") for row in range(len(group))] if linked else []
 
 
 def events_json(events: Sequence[Event]) -> str:

@@ -95,6 +95,19 @@ class Maps:
         return pa.MapArray.from_arrays(pa.array(offsets), keys, pa.array(self._texts, pa.string()), type_)
 
 
+def hexadecimal(ids: Sequence[bytes], size: int) -> pa.Array:
+    """Return ids of ``size`` bytes as lower-case hex; "" for one of another size or of zeros alone."""
+    wanted = np.fromiter(map(len, ids), np.int64, len(ids)) == size
+    zero = bytes(size)
+    if not wanted.all() or zero in ids:
+        wanted &= np.fromiter([raw != zero for raw in ids], np.bool_, len(ids))
+        ids = [raw for raw, is_id in zip(ids, wanted.tolist(), strict=True) if is_id]
+    # All at once: the text of many ids is the text of their bytes end to end.
+    digits = pa.py_buffer(b"".join(ids).hex().encode())
+    ends = np.concatenate([np.zeros(1, np.int32), np.cumsum(wanted * np.int32(2 * size), dtype=np.int32)])
+    return pa.Array.from_buffers(pa.string(), len(wanted), [None, pa.py_buffer(ends), digits])
+
+
 def taken(values: Sequence[Any], type_: pa.DataType, index: np.ndarray) -> pa.Array:
     """Return a column that repeats a few distinct values by their number."""
     return pc.take(pa.array(values, type_), pa.array(index))

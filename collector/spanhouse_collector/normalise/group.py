@@ -36,7 +36,7 @@ class Group:
 
     Attributes:
         spans: the wire messages.
-        entries: their attributes, one sequence a span, all with the keys of the plan.
+        entries: their attributes end to end, of every span as many as the plan has keys and in that order.
         context: number of each span's context.
         record: number of the body each span came in.
     """
@@ -44,26 +44,22 @@ class Group:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.spans: list[Any] = []
-        self.entries: list[Sequence[Entry]] = []
+        self.entries: list[Entry] = []
         self.context: list[int] = []
         self.record: list[int] = []
         self.cut: set[int] = set()
-        self._by_key: list[tuple[Entry, ...]] = []
 
     def __len__(self) -> int:
         return len(self.spans)
 
-    def transpose(self) -> None:
-        """Make the entries readable by key; called once all spans are in."""
-        self._by_key = list(zip(*self.entries, strict=True))
-
-    def at(self, position: int) -> tuple[Entry, ...]:
+    def at(self, position: int) -> list[Entry]:
         """Return every span's entry for the key at a position."""
-        return self._by_key[position]
+        return self.entries[position :: len(self.plan.keys)]
 
-    def texts(self) -> list[list[str]]:
-        """Return the attributes' texts, one list a key."""
-        return [[text_ for _, _, text_ in column] for column in self._by_key]
+    def of(self, row: int) -> list[Entry]:
+        """Return one span's entries."""
+        width = len(self.plan.keys)
+        return self.entries[row * width : (row + 1) * width]
 
     def column(self, name_: str) -> list[Any] | None:
         """Return a column's values as the plan reads them, None where nothing feeds it.
@@ -80,7 +76,7 @@ class Group:
         for position, reader in feeds[1:]:
             if all(values):
                 break
-            for row, (_, value, _) in enumerate(self._by_key[position]):
+            for row, (_, value, _) in enumerate(self.at(position)):
                 if not values[row]:
                     found = reader(value)
                     # 0 and False are values: nothing but something larger takes their place.
@@ -90,7 +86,7 @@ class Group:
 
     def read(self, position: int, reader: Reader) -> list[Any]:
         """Return what a reader makes of every span's value at a position."""
-        column = self._by_key[position]
+        column = self.at(position)
         # The three readers that most values go through are spelt out: a call would cost more than the reading.
         if reader is text:
             return [None if value is None else text_ for _, value, text_ in column]

@@ -7,6 +7,7 @@ the column behind an "@" (``@input``), and `spanhouse_storage.payload.restored` 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import is_
 from typing import Any, Final
 
 from spanhouse_collector.conventions.convention import AGENT, LLM, TOOL, WORKFLOW, Messages
@@ -62,10 +63,7 @@ class Payload:
             return
         self.columns[column] = found
         for position, _ in feeds:
-            entries = group.at(position)
-            if position not in self.moved and all(
-                text is value for (_, _, text), value in zip(entries, found, strict=True)
-            ):
+            if position not in self.moved and all(map(is_, (text for _, _, text in group.at(position)), found)):
                 self.moved[position] = f"@{column}"
                 return
 
@@ -80,7 +78,7 @@ class Payload:
             said = from_events(((e.name, e.attributes) for e in events.get(row, ())), group.plan.span_class)
             self._fill(group, row, said)
             if readers:
-                attributes = {key: value for key, value, _ in reversed(group.entries[row])}
+                attributes = {key: value for key, value, _ in reversed(group.of(row))}
                 for read in readers:
                     self._fill(group, row, read(attributes))
 

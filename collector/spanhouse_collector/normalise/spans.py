@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from spanhouse_collector.normalise import cells, times
 from spanhouse_collector.normalise.accepted import accepted
 from spanhouse_collector.normalise.attachments import links
 from spanhouse_collector.normalise.attributes import Attributes
-from spanhouse_collector.normalise.columns import Columns, Maps, taken
+from spanhouse_collector.normalise.columns import Columns, Maps, hexadecimal, taken
 from spanhouse_collector.normalise.contexts import Context, Contexts
 from spanhouse_collector.normalise.group import Event, Group
 from spanhouse_collector.normalise.payload import Payload
@@ -25,6 +26,9 @@ from spanhouse_storage.tables import SCHEMAS
 
 _SCHEMA: Final = SCHEMAS["spans"]
 _KINDS: Final = ("", "internal", "server", "client", "producer", "consumer")
+_PIECE_BYTES: Final = 4 << 20
+"""Bodies read at once: as much as stays in the processor's caches, for all of it is walked through many times."""
+_TRACE_ID: Final = 16
 _SPAN_ID: Final = 8
 
 
@@ -44,16 +48,23 @@ class Spans:
 
     def table(self, records: Sequence[RawRecord]) -> pa.Table:
         """Return the rows of all spans in the records; spans without usable ids are left out."""
+        self.scored = []
+        pieces: list[pa.Table] = []
+        rows = 0
+        for piece in _pieces(records):
+            pieces.append(self._piece(piece, rows))
+            rows += pieces[-1].num_rows
+        return pa.concat_tables(pieces) if pieces else _SCHEMA.empty_table()
+
+    def _piece(self, records: Sequence[RawRecord], before: int) -> pa.Table:
         groups, contexts = self._gather(records)
         rows = sum(len(group) for group in groups)
         columns = Columns(_SCHEMA, {"content_captured": True})
         maps = Maps()
         base = 0
-        self.scored = []
         for group in groups:
-            group.transpose()
             if group.plan.scored:
-                self.scored.extend(range(base, base + len(group)))
+                self.scored.extend(range(before + base, before + base + len(group)))
             self._fill(columns, maps, group, contexts, base)
             base += len(group)
         columns.whole("attributes", maps.array(_SCHEMA.field("attributes").type))
@@ -63,7 +74,7 @@ class Spans:
     def _gather(self, records: Sequence[RawRecord]) -> tuple[list[Group], list[Context]]:
         groups: dict[Plan, Group] = {}
         contexts: list[Context] = []
-        read = self._attributes.entries
+        read, shape_of, key_of = self._attributes.entries, self._shapes.of, itemgetter(0)
         cut = self._attributes.cut
         for number, record in enumerate(records):
             for resource_spans in accepted("traces", record.body).resource_spans:
@@ -76,15 +87,14 @@ class Spans:
                     for span in scope_spans.spans:
                         cut.clear()
                         entries = read(span.attributes)
-                        shape = self._shapes.of(scope, tuple([entry[0] for entry in entries]))
-                        plan = shape.plan(span.name, entries)
+                        plan = shape_of(scope, tuple(map(key_of, entries))).plan(span.name, entries)
                         group = groups.get(plan)
                         if group is None:
                             group = groups[plan] = Group(plan)
                         if cut:
                             group.cut.add(len(group))
                         group.spans.append(span)
-                        group.entries.append(entries)
+                        group.entries.extend(entries)
                         group.context.append(context_number)
                         group.record.append(number)
         return list(groups.values()), contexts
@@ -101,26 +111,30 @@ class Spans:
             columns.put(name, base, values)
         for name, texts in payload.columns.items():
             columns.put(name, base, texts)
-        columns.put("links", base, links(group, self._attributes))
-        texts_by_key = group.texts()
+        if linked := links(group, self._attributes):
+            columns.put("links", base, linked)
+        texts = [text for _, _, text in group.entries]
         for position, reference in payload.moved.items():
-            texts_by_key[position] = [reference] * len(group)
-        maps.add(group.plan.keys, chain.from_iterable(zip(*texts_by_key, strict=True)), len(group))
+            texts[position :: len(group.plan.keys)] = [reference] * len(group)
+        maps.add(group.plan.keys, texts, len(group))
 
     def _fixed(
         self, columns: Columns, groups: Sequence[Group], records: Sequence[RawRecord], contexts: Sequence[Context]
     ) -> None:
         spans = list(chain.from_iterable(group.spans for group in groups))
-        record = np.fromiter(chain.from_iterable(group.record for group in groups), np.int64, len(spans))
+        rows = len(spans)
+        record = np.fromiter(chain.from_iterable(group.record for group in groups), np.int64, rows)
         received = np.array([each.received_us for each in records] or [0], np.int64)[record]
         collector = np.array([each.collector for each in records] or [0], np.int64)[record]
         span_times = times.of_spans(
-            [span.start_time_unix_nano for span in spans], [span.end_time_unix_nano for span in spans], received
+            np.fromiter([span.start_time_unix_nano for span in spans], np.uint64, rows),
+            np.fromiter([span.end_time_unix_nano for span in spans], np.uint64, rows),
+            received,
         )
         final = np.array(list(chain.from_iterable(cells.final(group) for group in groups)), np.bool_)
-        columns.whole("trace_id", pa.array([span.trace_id.hex() for span in spans], pa.string()))
-        columns.whole("span_id", pa.array([span.span_id.hex() for span in spans], pa.string()))
-        columns.whole("parent_span_id", pa.array([_parent(span.parent_span_id) for span in spans], pa.string()))
+        columns.whole("trace_id", hexadecimal([span.trace_id for span in spans], _TRACE_ID))
+        columns.whole("span_id", hexadecimal([span.span_id for span in spans], _SPAN_ID))
+        columns.whole("parent_span_id", hexadecimal([span.parent_span_id for span in spans], _SPAN_ID))
         columns.whole("start", pa.array(span_times.start, pa.timestamp("ns", "UTC")))
         columns.whole("end", pa.array(span_times.end, pa.timestamp("ns", "UTC")))
         columns.whole("duration_ns", pa.array(span_times.duration.astype(np.uint64)))
@@ -129,15 +143,21 @@ class Spans:
         columns.whole("is_final", pa.array(final))
         version = (final.astype(np.int64) << 60) | (received << 8) | collector
         columns.whole("version", pa.array(version.astype(np.uint64)))
-        columns.whole(
-            "span_kind", pa.array([_KINDS[s.kind] if 0 <= s.kind < len(_KINDS) else "" for s in spans], pa.string())
-        )
-        columns.whole("trace_state", pa.array([wire.text(span.trace_state) for span in spans], pa.string()))
-        columns.whole("flags", pa.array([span.flags for span in spans], pa.uint32()))
-        columns.whole("dropped_attributes", pa.array([span.dropped_attributes_count for span in spans], pa.uint32()))
-        columns.whole("dropped_events", pa.array([span.dropped_events_count for span in spans], pa.uint32()))
-        columns.whole("dropped_links", pa.array([span.dropped_links_count for span in spans], pa.uint32()))
-        columns.whole("clamped", _clamped(span_times.clamped, groups, len(spans)))
+        kind = np.fromiter([span.kind for span in spans], np.int64, rows)
+        kind[(kind < 0) | (kind >= len(_KINDS))] = 0
+        columns.whole("span_kind", taken(_KINDS, pa.string(), kind))
+        states = [span.trace_state for span in spans]
+        if any(states):
+            columns.whole("trace_state", pa.array(list(map(wire.text, states)), pa.string()))
+        for name, counts in (
+            ("flags", [span.flags for span in spans]),
+            ("dropped_attributes", [span.dropped_attributes_count for span in spans]),
+            ("dropped_events", [span.dropped_events_count for span in spans]),
+            ("dropped_links", [span.dropped_links_count for span in spans]),
+        ):
+            columns.whole(name, pa.array(np.fromiter(counts, np.uint32, rows)))
+        if any(group.cut for group in groups) or any(mask.any() for mask in span_times.clamped.values()):
+            columns.whole("clamped", _clamped(span_times.clamped, groups, rows))
         self._shared(columns, groups, contexts)
 
     def _shared(self, columns: Columns, groups: Sequence[Group], contexts: Sequence[Context]) -> None:
@@ -153,8 +173,17 @@ class Spans:
             columns.whole(name, taken([getattr(each, field) for each in distinct], _SCHEMA.field(name).type, index))
 
 
-def _parent(raw: bytes) -> str:
-    return raw.hex() if len(raw) == _SPAN_ID and any(raw) else ""
+def _pieces(records: Sequence[RawRecord]) -> Iterator[list[RawRecord]]:
+    piece: list[RawRecord] = []
+    size = 0
+    for record in records:
+        piece.append(record)
+        size += len(record.body)
+        if size >= _PIECE_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 def _clamped(masks: dict[str, Any], groups: Sequence[Group], rows: int) -> pa.Array:

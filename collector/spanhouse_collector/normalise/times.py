@@ -27,12 +27,11 @@ class Times:
     clamped: dict[str, npt.NDArray[np.bool_]]
 
 
-def of_spans(starts: list[int], ends: list[int], received_us: npt.NDArray[np.int64]) -> Times:
+def of_spans(start: npt.NDArray[np.uint64], end: npt.NDArray[np.uint64], received_us: npt.NDArray[np.int64]) -> Times:
     """Return the times of spans from what was sent; one edge stands in for the other, receipt for both.
 
     The bucket is the start's second, a function of what was sent alone: 0 for a span without times or with an odd date.
     """
-    start, end = np.array(starts, np.uint64), np.array(ends, np.uint64)
     sent = np.where(start == 0, end, start)
     end = np.where(end == 0, start, end)
     far_start, far_end = sent > _MAX, end > _MAX

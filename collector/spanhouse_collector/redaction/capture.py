@@ -48,6 +48,11 @@ def without_content(table: str, rows: pa.Table, off: np.ndarray) -> pa.Table:
     return rows
 
 
+CONTENT_KEYS: Final = tuple(sorted(_KEYS))
+CONTENT_PREFIXES: Final = _PREFIXES
+"""How content's attributes are named, for what removes content later."""
+
+
 def is_content(key: str) -> bool:
     """Return whether an attribute of this key holds content, by any convention."""
     return key in _KEYS or key.startswith(_PREFIXES)

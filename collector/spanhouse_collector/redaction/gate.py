@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -55,49 +55,62 @@ class Gate:
     def _table(self, name: str, rows: pa.Table, found: Found) -> pa.Table:
         if not rows.num_rows:
             return rows
+        # Chunk by chunk: to make one of them would cost a copy of everything.
+        pieces = [pa.Table.from_batches([batch]) for batch in rows.to_batches() if batch.num_rows]
+        return pa.concat_tables([self._piece(name, piece, found) for piece in pieces])
+
+    def _piece(self, name: str, rows: pa.Table, found: Found) -> pa.Table:
         if not self._captures:
             off = [not self.cutters.of(tenant).rules.capture_content for tenant in rows["tenant"].to_pylist()]
             rows = without_content(name, rows, np.array(off, np.bool_))
         changed = _Changes(rows)
-        for field in rows.schema:
-            if field.name not in _MADE_HERE:
-                self._column(field, _one(rows[field.name]), changed)
+        looked_at = [field for field in rows.schema if field.name not in _MADE_HERE]
+        plain = [_Plain(field.name, _one(rows[field.name])) for field in looked_at if _is_plain(field.type)]
+        maps = {field.name: FlatMap(_one(rows[field.name])) for field in looked_at if pa.types.is_map(field.type)}
+        keys = [pc.unique(flat.keys) for flat in maps.values()]
+        # Everything in one go, for each look has a price of its own.
+        texts = [*(each.texts for each in plain), *(flat.items for flat in maps.values()), *keys]
+        candidates = iter(self._sieve.columns(texts))
+        for each in plain:
+            new = self._texts(each.texts, next(candidates), each.rows, changed, joinable=each.name in _JOINED)
+            if new is not each.texts:
+                changed.columns[each.name] = each.column_of(new)
+        items = [next(candidates) for _ in maps]
+        for column, distinct, among_items, among_keys in zip(maps, keys, items, candidates, strict=True):
+            flat = maps[column]
+            if self._map(flat, distinct.to_pylist(), among_items, among_keys, changed):
+                changed.columns[column] = flat.array()
         found.update(changed.found)
         return changed.table(counted=name in _COUNTED)
 
-    def _column(self, field: pa.Field, column: pa.Array, changed: _Changes) -> None:
-        if pa.types.is_string(field.type):
-            texts = self._texts(column, np.arange(len(column)), changed, joinable=field.name in _JOINED)
-            if texts is not column:
-                changed.columns[field.name] = texts
-        elif pa.types.is_map(field.type):
-            flat = FlatMap(column)
-            if self._map(flat, changed):
-                changed.columns[field.name] = flat.array()
-        elif pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
-            flattened = column.flatten()
-            texts = self._texts(flattened, pc.list_parent_indices(column).to_numpy(), changed)
-            if texts is not flattened:
-                ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(pc.list_value_length(column).to_numpy())])
-                offsets = pa.array(ends, pa.int32())
-                changed.columns[field.name] = pa.ListArray.from_arrays(offsets, texts, field.type)
-
-    def _texts(self, texts: pa.Array, rows: np.ndarray, changed: _Changes, *, joinable: bool = False) -> pa.Array:
+    def _texts(
+        self,
+        texts: pa.Array,
+        candidates: np.ndarray,
+        rows: Callable[[], np.ndarray],
+        changed: _Changes,
+        *,
+        joinable: bool = False,
+    ) -> pa.Array:
         positions, values = [], []
-        for position in self._sieve.texts(texts).tolist():
-            tenant = changed.tenant(rows[position])
+        row_of = rows() if len(candidates) else np.empty(0, np.int64)
+        for position in candidates.tolist():
+            tenant = changed.tenant(row_of[position])
             text, kinds = self.cutters.of(tenant).text(texts[position].as_py(), joinable=joinable)
             if kinds:
-                changed.note(rows[position], tenant, kinds)
+                changed.note(row_of[position], tenant, kinds)
                 positions.append(position)
                 values.append(text)
         return replaced(texts, positions, values) if positions else texts
 
-    def _map(self, flat: FlatMap, changed: _Changes) -> bool:
-        distinct = pc.unique(flat.keys).to_pylist()
-        candidates = set(self._sieve.texts(flat.items).tolist())
+    def _map(
+        self, flat: FlatMap, distinct: list[str], among_items: np.ndarray, among_keys: np.ndarray, changed: _Changes
+    ) -> bool:
+        candidates = set(among_items.tolist())
         candidates.update(np.flatnonzero(flat.with_key([key for key in distinct if names_secret(key)])).tolist())
-        keys = self._texts(flat.keys, flat.rows(), changed) if self._suspicious(distinct) else flat.keys
+        keys = flat.keys
+        if len(among_keys):
+            keys = self._texts(keys, self._sieve.texts(keys), flat.rows, changed)
         positions, values = [], []
         rows = flat.rows() if candidates else np.empty(0, np.int64)
         for position in sorted(candidates):
@@ -114,8 +127,29 @@ class Gate:
             flat.items = replaced(flat.items, positions, values)
         return touched
 
-    def _suspicious(self, keys: list[str]) -> bool:
-        return bool(len(self._sieve.texts(pa.array(keys, pa.string()))))
+
+class _Plain:
+    """A column of strings, or of lists of strings, as flat texts."""
+
+    def __init__(self, name: str, column: pa.Array) -> None:
+        self.name = name
+        self._column = column
+        self._listed = pa.types.is_list(column.type)
+        self.texts: pa.Array = column.flatten() if self._listed else column
+
+    def rows(self) -> np.ndarray:
+        """Return the row of every text."""
+        if not self._listed:
+            return np.arange(len(self.texts))
+        rows: np.ndarray = pc.list_parent_indices(self._column).to_numpy()
+        return rows
+
+    def column_of(self, texts: pa.Array) -> pa.Array:
+        """Return the column with other texts in the places of its own."""
+        if not self._listed:
+            return texts
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(pc.list_value_length(self._column).to_numpy())])
+        return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), texts, self._column.type)
 
 
 class _Changes:
@@ -156,6 +190,11 @@ class _Changes:
         numbers = sorted(self._by_row)
         flat.put(own.REDACTED, np.array(numbers, np.int64), [str(self._by_row[row]) for row in numbers])
         return flat.array()
+
+
+def _is_plain(type_: pa.DataType) -> bool:
+    plain: bool = pa.types.is_string(type_.value_type if pa.types.is_list(type_) else type_)
+    return plain
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
