@@ -38,7 +38,7 @@ def check(checked: Checked, answer: str) -> None:
     """
     system_reads = 0
     path: list[tuple[str, str, int]] = []
-    for line in answer.splitlines():
+    for line in answer.rstrip("\n").split("\n"):
         found = _LINE.match(line)
         if not found:
             msg = "the engine reads the statement in a way that cannot be checked: write it more simply"

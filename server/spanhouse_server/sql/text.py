@@ -21,6 +21,8 @@ _OPEN, _CLOSE = "([{", ")]}"
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u2018\u2019\u201c\u201d\ud800-\udfff]")
 _ROUGH: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\w+|\S", re.DOTALL)
 
+_NAME_PARAMETER: Final = re.compile(r"\{\s*\w+\s*:[^{}]{0,200}identifier", re.IGNORECASE)
+
 KEYWORDS: Final = allowed.words("words", "keywords")
 """Words that may stand without quotes; names always stand in quotes in what is run."""
 
@@ -53,6 +55,9 @@ def check_before(sql: str) -> None:
     odd = _CONTROL.search(sql)
     if odd:
         msg = f"the statement holds the character U+{ord(odd[0]):04X}: write it in a text as hex, or straight quotes"
+        raise StatementRefusedError(msg)
+    if _NAME_PARAMETER.search(sql):
+        msg = "a parameter stands for a value and never for a name: write {name:String} and the like"
         raise StatementRefusedError(msg)
     depth = 0
     for words, found in enumerate(_ROUGH.finditer(sql), start=1):
