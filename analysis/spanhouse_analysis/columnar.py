@@ -47,7 +47,10 @@ def spans(table: pa.Table) -> pa.Table:
     """Return whose span it is and the API's ``Span`` of each row of ``spans``; its content where that was read."""
     renamed = table.rename_columns(["run_id" if name == "run_hint" else name for name in table.column_names])
     found = _named(renamed, (*_WHOSE_SPAN, *SPAN))
-    found["ms"] = pc.divide(pc.cast(table["duration_ns"], pa.float64()), 1e6)
+    # A record that was written when the span began has no end of its own.
+    final = table["is_final"]
+    found["end"] = pc.if_else(final, found["end"], pa.scalar(None, _TIME))
+    found["ms"] = pc.if_else(final, pc.divide(pc.cast(table["duration_ns"], pa.float64()), 1e6), None)
     found["model"] = pc.coalesce(_known(table["response_model"]), _known(table["request_model"]))
     if "attributes" in table.column_names:
         found.update(_named(table, CONTENT))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 FORMATS: Final = ("csv", "json", "parquet")
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], path: Path, kind: str) -> int:
@@ -51,7 +51,7 @@ def _flat(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _harmless(value: Any) -> Any:  # noqa: ANN401 - any cell
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 def _schema(rows: list[dict[str, Any]]) -> pa.Schema:

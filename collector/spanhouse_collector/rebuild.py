@@ -17,8 +17,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spanhouse import attributes as own
 from spanhouse_collector import wire
 from spanhouse_collector.normalise.contexts import RESOURCE_SCHEMA, SCOPE_SCHEMA
+from spanhouse_collector.tenancy import ENVIRONMENT_KEYS
 from spanhouse_storage.payload import REFERENCES
 from spanhouse_storage.tables import SCHEMAS
 
@@ -36,6 +38,9 @@ COLUMNS: Final = (
 )
 """Columns of ``spans`` that a span is rebuilt from."""
 
+ALSO: Final = ("environment",)
+"""What `portable` reads besides."""
+
 _NEVER_CHANGED: Final = frozenset({*KEPT, "version", "received_at", "attributes", "resource", "scope_attributes"})
 _KINDS: Final = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _CODES: Final = {"ok": 1, "error": 2}
@@ -45,13 +50,26 @@ _FINAL_BIT: Final = 60
 
 def request(rows: pa.Table) -> bytes:
     """Return rows of ``spans`` with `COLUMNS`, of one tenant, as an OTLP trace request."""
+    return _request(_plain(rows))
+
+
+def _request(rows: list[dict[str, Any]]) -> bytes:
     message = wire.TracesRequest()
-    spans = sorted(_plain(rows), key=_context)
+    spans = sorted(rows, key=_context)
     for _, group in groupby(spans, key=_context):
         members = list(group)
         _add(message, members[0], members)
     body: bytes = message.SerializeToString()
     return body
+
+
+def portable(rows: pa.Table) -> bytes:
+    """Return rows of ``spans`` with `COLUMNS` and `ALSO`, of any tenants, as an OTLP trace request for another server.
+
+    A resource that does not say whose its spans are says so here: what the sender's key said is not on the record.
+    """
+    named = [_named(row) for row in _plain(rows)]
+    return _request(named)
 
 
 def renewed(stored: pa.Table, normalised: pa.Table, now_us: int) -> pa.Table:
@@ -111,23 +129,37 @@ def _plain(rows: pa.Table) -> list[dict[str, Any]]:
     return found
 
 
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "resource": owned(row["resource"], row["tenant"], row["environment"])}
+
+
+def owned(resource: Sequence[tuple[str, str]], tenant: str, environment: str) -> list[tuple[str, str]]:
+    """Return the attributes of a resource with tenant and environment before them where it names none."""
+    known = {key for key, _ in resource}
+    missing = [(own.TENANT, tenant)] if own.TENANT not in known else []
+    if environment and not known.intersection(ENVIRONMENT_KEYS):
+        missing.append((own.ENVIRONMENT, environment))
+    return [*missing, *resource]
+
+
 def _context(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["resource"], row["scope_name"], row["scope_version"], row["scope_attributes"]
 
 
 def _add(message: Any, shared: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:  # noqa: ANN401 - a wire message
-    resource, resource_url = _apart(shared["resource"], RESOURCE_SCHEMA)
-    attributes, scope_url = _apart(shared["scope_attributes"], SCOPE_SCHEMA)
+    resource, resource_url = apart(shared["resource"], RESOURCE_SCHEMA)
+    attributes, scope_url = apart(shared["scope_attributes"], SCOPE_SCHEMA)
     under = message.resource_spans.add(schema_url=resource_url)
-    under.resource.attributes.extend(_texts(resource))
+    under.resource.attributes.extend(texts(resource))
     scope = under.scope_spans.add(schema_url=scope_url)
     scope.scope.name, scope.scope.version = shared["scope_name"].encode(), shared["scope_version"].encode()
-    scope.scope.attributes.extend(_texts(attributes))
+    scope.scope.attributes.extend(texts(attributes))
     for row in rows:
         _add_span(scope.spans.add(), row)
 
 
-def _apart(pairs: Sequence[tuple[str, str]], key: str) -> tuple[list[tuple[str, str]], bytes]:
+def apart(pairs: Sequence[tuple[str, str]], key: str) -> tuple[list[tuple[str, str]], bytes]:
+    """Return attributes without the schema url that stands behind them, and that url."""
     # Normalising puts the schema url behind the attributes.
     if pairs and pairs[-1][0] == key:
         return list(pairs[:-1]), pairs[-1][1].encode()
@@ -141,18 +173,34 @@ def _add_span(span: Any, row: Mapping[str, Any]) -> None:  # noqa: ANN401 - a wi
     span.kind = _KINDS.get(row["span_kind"], 0)
     span.start_time_unix_nano, span.end_time_unix_nano = row["start"], row["end"]
     span.status.code, span.status.message = _CODES.get(row["status"], 0), row["status_message"].encode()
+    span.trace_state, span.flags = row["trace_state"].encode(), row["flags"]
+    span.dropped_attributes_count, span.dropped_events_count = row["dropped_attributes"], row["dropped_events"]
+    span.dropped_links_count = row["dropped_links"]
     span.attributes.extend(
-        _texts((key, row[REFERENCES[text]] if text in REFERENCES else text) for key, text in row["attributes"])
+        texts((key, row[REFERENCES[text]] if text in REFERENCES else text) for key, text in row["attributes"])
     )
     for event in json.loads(row["events"] or "[]"):
-        made = span.events.add(name=event["name"].encode("utf-8", "replace"))
+        made = span.events.add(
+            name=event["name"].encode("utf-8", "replace"), dropped_attributes_count=event.get("dropped_attributes", 0)
+        )
         made.time_unix_nano = (
             int(np.datetime64(event["time"].rstrip("Z"), "ns").astype(np.int64)) if event["time"] else 0
         )
         made.attributes.extend(_pair(key, _value(value)) for key, value in event["attributes"].items())
 
+    for link in json.loads(row["links"] or "[]"):
+        linked = span.links.add(
+            trace_id=bytes.fromhex(link["trace_id"]),
+            span_id=bytes.fromhex(link["span_id"]),
+            trace_state=link["trace_state"].encode("utf-8", "replace"),
+            flags=link["flags"],
+            dropped_attributes_count=link["dropped_attributes"],
+        )
+        linked.attributes.extend(_pair(key, _value(value)) for key, value in link["attributes"].items())
 
-def _texts(pairs: Any) -> list[bytes]:  # noqa: ANN401 - pairs of texts
+
+def texts(pairs: Any) -> list[bytes]:  # noqa: ANN401 - pairs of texts
+    """Return raw attributes of texts."""
     return [_pair(key, wire.AnyValue(string_value=text.encode())) for key, text in pairs]
 
 

@@ -15,25 +15,30 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from spanhouse.errors import ServerError
+from spanhouse.frames import ARROW, Answer, Export
 from spanhouse.http_errors import refused, unreachable
 from spanhouse.settings import Signal, base_url, is_loopback, token_in
 
 Json = dict[str, Any]
 _NOT_MODIFIED = 304
-_CONTROL_TIMEOUT = 5.0
 _BACKUP_TIMEOUT = 300.0
 """Seconds until a backup begins to come: everything acknowledged is stored first."""
 _SQL_TIMEOUT = 300.0
 """Seconds to wait for a statement: the server's own bound ends it before."""
 
+_CONTROL_TIMEOUT = 5.0
 """Seconds a control answer may be late: an agent that cannot hear its operator should know soon."""
 
 
 class Client:
     """Speaks the server's API; every method returns the decoded JSON of ``docs/architecture.md``.
 
+    What lists rows has them all as a table too: ``Client().runs(since="7d").frame()``, ``.pandas()``, ``.arrow()``; see
+    `Answer`.
+
     Filters are keyword arguments named as in the API (``tenant=``, ``agent=``, ``since="24h"``, ``limit=``); a list is
-    sent comma-separated, None is left out. Every method raises ``ServerError`` where the server refuses or is away.
+    sent comma-separated, a value with a comma in quotes; None is left out. Every method raises ``ServerError`` where the
+    server refuses or is away.
     May be used from several threads.
 
     Args:
@@ -67,9 +72,9 @@ class Client:
         """Close the kept connections."""
         self._session.close()
 
-    def runs(self, **filters: Any) -> Json:  # noqa: ANN401 - text, number or list
+    def runs(self, **filters: Any) -> Answer:  # noqa: ANN401 - text, number or list
         """Return one page of runs, newest first: ``{"runs": [...], "next_cursor": ...}``."""
-        return self._get("/api/v1/runs", filters)
+        return self._rows("/api/v1/runs", filters)
 
     def iter_runs(self, **filters: Any) -> Iterator[Json]:  # noqa: ANN401 - text, number or list
         """Yield all runs that match, page by page."""
@@ -79,9 +84,11 @@ class Client:
         """Return one run."""
         return self._get(f"/api/v1/runs/{_part(run_id)}")
 
-    def spans(self, run_id: str, *, content: bool = False, limit: int | None = None, cursor: str | None = None) -> Json:
+    def spans(
+        self, run_id: str, *, content: bool = False, limit: int | None = None, cursor: str | None = None
+    ) -> Answer:
         """Return one page of a run's spans in start order, with their content where asked for."""
-        return self._get(f"/api/v1/runs/{_part(run_id)}/spans", {"content": content, "limit": limit, "cursor": cursor})
+        return self._rows(f"/api/v1/runs/{_part(run_id)}/spans", {"content": content, "limit": limit, "cursor": cursor})
 
     def iter_spans(self, run_id: str, *, content: bool = False, limit: int | None = None) -> Iterator[Json]:
         """Yield all spans of a run in start order; ``limit`` is the size of a page."""
@@ -91,17 +98,37 @@ class Client:
         """Return one span with its content."""
         return self._get(f"/api/v1/runs/{_part(run_id)}/spans/{_part(span_id)}")
 
-    def steps(self, run_id: str) -> Json:
+    def steps(self, run_id: str) -> Answer:
         """Return a run's steps: ``{"steps": [...]}``."""
-        return self._get(f"/api/v1/runs/{_part(run_id)}/steps")
+        return self._rows(f"/api/v1/runs/{_part(run_id)}/steps", {})
 
-    def audit(self, **filters: Any) -> Json:  # noqa: ANN401 - text, number or list
+    def audit(self, **filters: Any) -> Answer:  # noqa: ANN401 - text, number or list
         """Return one page of audit events: ``{"events": [...], "next_cursor": ...}``."""
-        return self._get("/api/v1/audit", filters)
+        return self._rows("/api/v1/audit", filters)
 
     def iter_audit(self, **filters: Any) -> Iterator[Json]:  # noqa: ANN401 - text, number or list
         """Yield all audit events that match, page by page."""
         return self._pages("/api/v1/audit", "events", filters)
+
+    def sessions(self, **filters: Any) -> Answer:  # noqa: ANN401 - text, number or list
+        """Return one page of sessions, the latest first: ``{"sessions": [...], "next_cursor": ...}``."""
+        return self._rows("/api/v1/sessions", filters)
+
+    def session(self, session_id: str, *, tenant: str | None = None) -> Json:
+        """Return a session and its runs in order: ``{"session", "turns": [{"run", "asked", "answered", "link"}]}``."""
+        return self._get(f"/api/v1/sessions/{_part(session_id)}", {"tenant": tenant})
+
+    def tail(self, *, after: str | None = None, **filters: Any) -> Iterator[Json]:  # noqa: ANN401 - text or list
+        """Yield what happens to runs that match, as it happens: ``{"event": "start"|"change"|"end", "run": {...}}``.
+
+        ``{"event": "skipped", "skipped": n}`` says that changes were left out, as they were read too slowly. Where the
+        connection breaks it is taken up again with what was missed; the iterator ends when the server stops.
+
+        Args:
+            after: id of an event, to begin with what happened since; each event has its own as ``id`` or none.
+            **filters: those of `runs`.
+        """
+        return follow(self.ask_stream, "/api/v1/tail", filters, after)
 
     def triage(self, id: str) -> Json:  # noqa: A002 - a request, run, trace or session id
         """Return everything about a request, run, trace or session id that a person at 3 a.m. asks first."""
@@ -116,18 +143,46 @@ class Client:
         by: str | Sequence[str] | None = None,
         step: str | None = None,
         **filters: Any,  # noqa: ANN401 - text, number or list
-    ) -> Json:
+    ) -> Answer:
         """Return metric points: ``{"points": [...]}``, each with value, numerator, denominator and interval."""
         asked = {"name": names, "since": since, "until": until, "by": by, "step": step, **filters}
-        return self._get("/api/v1/metrics", asked)
+        return self._rows("/api/v1/metrics", asked)
 
     def metric_catalogue(self) -> Json:
         """Return every metric's name, unit, kind and meaning: ``{"metrics": [...]}``."""
         return self._get("/api/v1/metrics/catalogue")
 
-    def tools(self, **filters: Any) -> Json:  # noqa: ANN401 - text, number or list
+    def tools(self, **filters: Any) -> Answer:  # noqa: ANN401 - text, number or list
         """Return calls, errors and latency by tool: ``{"tools": [...]}``."""
-        return self._get("/api/v1/tools", filters)
+        return self._rows("/api/v1/tools", filters)
+
+    def models(self, **filters: Any) -> Answer:  # noqa: ANN401 - text, number or list
+        """Return calls, tokens and cost by model: ``{"models": [...]}``."""
+        return self._rows("/api/v1/models", filters)
+
+    def scores(self, **filters: Any) -> Answer:  # noqa: ANN401 - text, number or list
+        """Return one page of what evaluators said: ``{"scores": [...], "next_cursor": ...}``."""
+        return self._rows("/api/v1/scores", filters)
+
+    def export(self, kind: str, **filters: Any) -> Export:  # noqa: ANN401 - text, number or list
+        """Return all runs, spans, steps or audit events that match, as a stream of Arrow batches with cursors.
+
+        Needs the extra ``client``. For tables of millions of rows; `runs` and the others give frames.
+
+        Args:
+            kind: runs, spans, steps or audit.
+            **filters: those of the list; ``content=True`` for spans with what they say at length; ``as_of`` and
+                ``cursor`` of an earlier export to take it up again.
+        """
+        return Export(self, kind, filters)
+
+    def backup(self) -> requests.Response:
+        """Return a backup of the server as it streams in; needs the operator token. Close it after reading."""
+        return self._request("POST", "/api/v1/backup", stream=True, timeout=_BACKUP_TIMEOUT)
+
+    def ask(self, path: str, params: Mapping[str, Any], *, timeout: float | None = None) -> requests.Response:
+        """Return the answer to a GET that wants Arrow, its body not yet read."""
+        return self._request("GET", path, params=params, headers={"accept": ARROW}, timeout=timeout, stream=True)
 
     def facets(self) -> Json:
         """Return the values that runs can be filtered by, by field."""
@@ -246,6 +301,21 @@ class Client:
         job: Json | None = self._get("/api/v1/reprocess")["job"]
         return job
 
+    def sql(self, statement: str, parameters: Mapping[str, str] | None = None) -> Json:
+        """Return a SELECT's rows: ``{"columns": [{"name", "type"}], "rows": [[...]], "row_count", "rows_read", ...}``.
+
+        ``parameters`` are values of ``{name:Type}`` in it. On the embedded store it needs the operator token.
+        """
+        return _json(self._sql(statement, parameters, "application/json"))
+
+    def sql_csv(self, statement: str, parameters: Mapping[str, str] | None = None) -> str:
+        """Return a SELECT's rows as CSV with a line of names."""
+        return self._sql(statement, parameters, "text/csv").content.decode("utf-8", errors="replace")
+
+    def sql_tables(self) -> Json:
+        """Return the tables a SELECT may read, with type and meaning of every column: ``{"tables": [...]}``."""
+        return self._get("/api/v1/sql/tables")
+
     def health(self) -> Json:
         """Return what ``/readyz`` says: journal lag and the state of the store."""
         return self._get("/readyz")
@@ -273,6 +343,13 @@ class Client:
             raise ServerError(msg, status=answer.status_code) from error
         return logs.rejected_log_records, logs.error_message
 
+    def _rows(self, path: str, filters: Mapping[str, Any]) -> Answer:
+        return Answer(self._get(path, filters), self, path, filters)
+
+    def _sql(self, statement: str, parameters: Mapping[str, str] | None, accept: str) -> requests.Response:
+        body = {"sql": statement, "parameters": dict(parameters or {})}
+        return self._request("POST", "/api/v1/sql", json=body, headers={"accept": accept}, timeout=_SQL_TIMEOUT)
+
     def _get(self, path: str, filters: Mapping[str, Any] | None = None) -> Json:
         return _json(self._request("GET", path, params=filters or {}))
 
@@ -281,21 +358,6 @@ class Client:
         while True:
             page = self._get(path, {**filters, "cursor": cursor} if cursor else filters)
             yield from page[field]
-    def sql(self, statement: str, parameters: Mapping[str, str] | None = None) -> Json:
-        """Return a SELECT's rows: ``{"columns": [{"name", "type"}], "rows": [[...]], "row_count", "rows_read", ...}``.
-
-        ``parameters`` are values of ``{name:Type}`` in it. On the embedded store it needs the operator token.
-        """
-        return _json(self._sql(statement, parameters, "application/json"))
-
-    def sql_csv(self, statement: str, parameters: Mapping[str, str] | None = None) -> str:
-        """Return a SELECT's rows as CSV with a line of names."""
-        return self._sql(statement, parameters, "text/csv").content.decode("utf-8", errors="replace")
-
-    def sql_tables(self) -> Json:
-        """Return the tables a SELECT may read, with type and meaning of every column: ``{"tables": [...]}``."""
-        return self._get("/api/v1/sql/tables")
-
             cursor = page.get("next_cursor")
             if not cursor:
                 return
@@ -310,6 +372,7 @@ class Client:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        stream: bool = False,
     ) -> requests.Response:
         try:
             answer = self._session.request(
@@ -320,16 +383,10 @@ class Client:
                 data=data,
                 headers=headers,
                 timeout=timeout or self._timeout,
+                stream=stream,
             )
         except requests.RequestException as error:
             raise unreachable(self.url, error) from error
-    def _rows(self, path: str, filters: Mapping[str, Any]) -> Answer:
-        return Answer(self._get(path, filters), self, path, filters)
-
-    def _sql(self, statement: str, parameters: Mapping[str, str] | None, accept: str) -> requests.Response:
-        body = {"sql": statement, "parameters": dict(parameters or {})}
-        return self._request("POST", "/api/v1/sql", json=body, headers={"accept": accept}, timeout=_SQL_TIMEOUT)
-
         if not answer.ok:
             raise refused(answer)
         return answer
@@ -351,8 +408,13 @@ def _query(value: Any) -> str:  # noqa: ANN401 - text, number or list
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return ",".join(str(item) for item in value)
+        return ",".join(_item(str(item)) for item in value)
     return str(value)
+
+
+def _item(text: str) -> str:
+    """Return one value of a list: the server splits at commas, but not inside double quotes."""
+    return '"' + text.replace('"', '""') + '"' if "," in text or text.startswith('"') else text
 
 
 def _part(text: str) -> str:

@@ -12,18 +12,29 @@ import pyarrow as pa
 from fastapi import Request
 from starlette.responses import Response
 
+from spanhouse_analysis import columnar
+
 ARROW = "application/vnd.apache.arrow.stream"
 
 
-def answer(request: Request, key: str, rows: Sequence[dict[str, Any]], **rest: object) -> Response:
+def answer(
+    request: Request,
+    key: str,
+    rows: Sequence[dict[str, Any]],
+    columns: pa.Schema | None = None,
+    **rest: object,
+) -> Response:
     """Return rows as ``{key: rows, **rest}`` in JSON, or as an Arrow stream where the caller accepts one.
 
-    In the Arrow form nested values are JSON text, and ``rest`` travels as JSON in the schema's metadata.
+    In the Arrow form the table has these columns, also without rows: times in UTC, lists of texts as lists, objects as
+    JSON text. Where no columns are given they are what the rows have. ``rest`` travels as JSON in the schema's metadata.
     """
     if ARROW not in request.headers.get("accept", ""):
         return json_answer({key: rows, **rest})
-    flat = [{k: _flat(v) for k, v in row.items()} for row in rows]
-    table = pa.Table.from_pylist(flat)
+    if columns is None:
+        table = pa.Table.from_pylist([{k: _flat(v) for k, v in row.items()} for row in rows])
+    else:
+        table = columnar.typed(rows, columns)
     table = table.replace_schema_metadata({k: json_bytes(v) for k, v in rest.items()})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from spanhouse_analysis import rows
+from spanhouse_analysis import columnar, rows
 from spanhouse_server.api.answers import answer
 from spanhouse_server.api.filters import Many, values
 from spanhouse_server.api.times import window
@@ -42,4 +42,4 @@ def listed(
         until=end,
     )
     page = reads.audit_events(parts_of(request).store, chosen, limit=limit, cursor=cursor)
-    return answer(request, "events", rows.audit_events(page.rows), next_cursor=page.next_cursor)
+    return answer(request, "events", rows.audit_events(page.rows), columnar.listed("audit"), next_cursor=page.next_cursor)

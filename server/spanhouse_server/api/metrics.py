@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from spanhouse_analysis import figures
 from spanhouse_analysis.metrics import MetricError, MetricQuery, catalogue, evaluate
 from spanhouse_server.api.answers import answer, json_answer
 from spanhouse_server.api.filters import run_filter
@@ -54,7 +55,7 @@ def points(
         found = evaluate(parts_of(request).store, query, now=datetime.now(UTC))
     except (MetricError, ValueError) as error:
         raise Problem(HTTPStatus.BAD_REQUEST, "The metric cannot be computed", str(error)) from None
-    return answer(request, "points", [point.as_json() for point in found])
+    return answer(request, "points", [point.as_json() for point in found], figures.METRICS)
 
 
 def _split(given: list[str] | None) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from spanhouse_analysis import figures
 from spanhouse_analysis.models import models
 from spanhouse_server.api.answers import answer
 from spanhouse_server.api.filters import run_filter
@@ -19,4 +20,4 @@ router = APIRouter(prefix="/api/v1/models", tags=["metrics"])
 @router.get("")
 def listed(request: Request, chosen: Annotated[RunFilter, Depends(run_filter)]) -> Response:
     """Return the models of the runs that match, most called first."""
-    return answer(request, "models", models(parts_of(request).store, chosen))
+    return answer(request, "models", models(parts_of(request).store, chosen), figures.MODELS)

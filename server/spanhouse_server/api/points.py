@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from spanhouse_analysis import rows
+from spanhouse_analysis import figures, rows
 from spanhouse_server.api.answers import answer
 from spanhouse_server.api.filters import Many, values
 from spanhouse_server.api.problems import Problem
@@ -47,7 +47,7 @@ def listed(
         until=end,
     )
     page = reads.metric_points(parts_of(request).store, name, chosen, limit=limit, cursor=cursor)
-    return answer(request, "points", rows.metric_points(page.rows), next_cursor=page.next_cursor)
+    return answer(request, "points", rows.metric_points(page.rows), figures.POINTS, next_cursor=page.next_cursor)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from spanhouse_analysis import live, rows
+from spanhouse_analysis import figures, live, rows
 from spanhouse_server.api.answers import answer
 from spanhouse_server.api.filters import Many, values
 from spanhouse_server.api.runs import find
@@ -46,7 +46,7 @@ def listed(
         until=end,
     )
     page = reads.list_scores(parts.store, chosen, limit=limit, cursor=cursor)
-    return answer(request, "scores", rows.scores(page.rows), next_cursor=page.next_cursor)
+    return answer(request, "scores", rows.scores(page.rows), figures.SCORES, next_cursor=page.next_cursor)
 
 
 def _run(parts: Parts, run_id: str) -> ScoredRun:
