@@ -19,7 +19,7 @@ def _names(*lines: str) -> tuple[str, ...]:
     return tuple(" ".join(lines).split())
 
 
-_RUN: Final = _names(
+RUN: Final = _names(
     "run_id trace_id request_id session_id user_id tenant environment service_name agent agent_version model",
     "models status stop_reason stop_code stop_subject stop_reason_source outcome completed started_at ended_at",
     "run_seconds model_seconds tool_seconds state type task task_type variant resumes steps model_calls",
@@ -28,22 +28,22 @@ _RUN: Final = _names(
     "cost_source unpriced_models budget spans_stored spans_expected audit_stored audit_expected convention name",
     "error_type error_message input_preview output_preview root_span_id",
 )
-_SPAN: Final = _names(
+SPAN: Final = _names(
     "trace_id span_id parent_span_id name span_class status status_message error_type start end tool_name",
     "tool_call_id args_hash decision replayed attempt step step_kind provider input_tokens output_tokens",
     "cache_read_tokens reasoning_tokens cost_usd finish_reasons agent service_name convention",
 )
-_CONTENT: Final = ("input", "output", "system_instructions", "tool_definitions", "events", "links")
-_MAPS: Final = ("attributes", "resource")
-_STEP: Final = _names(
+CONTENT: Final = ("input", "output", "system_instructions", "tool_definitions", "events", "links")
+MAPS: Final = ("attributes", "resource")
+STEP: Final = _names(
     "seq number kind tool model span_id started_at ms status error_type error_message decision args_hash attempt",
     "replayed input_tokens output_tokens cost_usd",
 )
-_AUDIT: Final = _names(
+AUDIT: Final = _names(
     "tenant stream seq name time environment request_id run_id trace_id span_id agent agent_version step tool",
     "args_hash decision status duration_ms event_version",
 )
-_POINT: Final = _names(
+POINT: Final = _names(
     "tenant environment service_name name unit type temporality is_monotonic time start_time flags value int_value",
     "count sum min max bounds bucket_counts scale zero_count zero_threshold positive_offset positive_counts",
     "negative_offset negative_counts quantiles quantile_values scope_name",
@@ -51,7 +51,7 @@ _POINT: Final = _names(
 
 # What is read just within the interpreter's limit could not be written again.
 _DEEPEST: Final = 500
-_SCORE: Final = _names("tenant score_id time name value label explanation trace_id span_id run_id response_id source")
+SCORE: Final = _names("tenant score_id time name value label explanation trace_id span_id run_id response_id source")
 
 
 def runs(table: pa.Table) -> list[Json]:
@@ -61,7 +61,7 @@ def runs(table: pa.Table) -> list[Json]:
 
 def steps(table: pa.Table) -> list[Json]:
     """Return the API's ``Step`` of each row of ``steps``."""
-    return [{name: _known(row.get(name)) for name in _STEP} for row in _plain(table)]
+    return [{name: _known(row.get(name)) for name in STEP} for row in _plain(table)]
 
 
 def spans(table: pa.Table, *, content: bool = False) -> list[Json]:
@@ -72,24 +72,24 @@ def spans(table: pa.Table, *, content: bool = False) -> list[Json]:
 def audit_events(table: pa.Table) -> list[Json]:
     """Return the API's ``AuditEvent`` of each row of ``audit_events``; ``data`` holds the event's own fields."""
     return [
-        {**{name: _known(row.get(name)) for name in _AUDIT}, "data": _parsed(row.get("data")) or {}}
+        {**{name: _known(row.get(name)) for name in AUDIT}, "data": _parsed(row.get("data")) or {}}
         for row in _plain(table)
     ]
 
 
 def scores(table: pa.Table) -> list[Json]:
     """Return the API's ``Score`` of each row of ``scores``."""
-    return [{name: _known(row.get(name)) for name in _SCORE} for row in _plain(table)]
+    return [{name: _known(row.get(name)) for name in SCORE} for row in _plain(table)]
 
 
 def metric_points(table: pa.Table) -> list[Json]:
     """Return the API's ``Point`` of each row of ``metric_points``; ``series`` as hex digits."""
     return [
         {
-            **{name: _known(row.get(name)) for name in _POINT},
+            **{name: _known(row.get(name)) for name in POINT},
             "series": f"{row['series']:016x}",
             "exemplars": _parsed(row.get("exemplars")) or [],
-            **{name: dict(row.get(name) or ()) for name in _MAPS},
+            **{name: dict(row.get(name) or ()) for name in MAPS},
         }
         for row in _plain(table)
     ]
@@ -98,7 +98,7 @@ def metric_points(table: pa.Table) -> list[Json]:
 def _run(row: Mapping[str, Any]) -> Json:
     budget = _parsed(row.get("budget"))
     return {
-        **{name: _known(row.get(name)) for name in _RUN},
+        **{name: _known(row.get(name)) for name in RUN},
         "budget": budget if isinstance(budget, dict) else None,
         "complete": _complete(row),
     }
@@ -115,12 +115,12 @@ def _complete(row: Mapping[str, Any]) -> bool | None:
 
 
 def _span(row: Mapping[str, Any], *, content: bool) -> Json:
-    result: Json = {name: _known(row.get(name)) for name in _SPAN}
+    result: Json = {name: _known(row.get(name)) for name in SPAN}
     result["ms"] = row["duration_ns"] / 1e6
     result["model"] = _known(row.get("response_model")) or _known(row.get("request_model"))
     if content:
-        result.update({name: _parsed(row.get(name)) for name in _CONTENT})
-        result.update({name: restored(dict(row.get(name) or ()), row) for name in _MAPS})
+        result.update({name: _parsed(row.get(name)) for name in CONTENT})
+        result.update({name: restored(dict(row.get(name) or ()), row) for name in MAPS})
     return result
 
 

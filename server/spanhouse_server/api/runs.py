@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from spanhouse_analysis import contents, live, rows
+from spanhouse_analysis import columnar, contents, live, rows
 from spanhouse_server.api.answers import answer, json_answer
 from spanhouse_server.api.filters import run_filter
 from spanhouse_server.api.parameters import nearest
@@ -34,7 +34,7 @@ def list_runs(
     """Return a page of runs, newest first; lone model calls only when asked for with ``type=call``."""
     _check_sort(sort)
     page = reads.list_runs(parts_of(request).store, chosen, sort=sort, limit=limit, cursor=cursor)
-    return answer(request, "runs", rows.runs(page.rows), next_cursor=page.next_cursor)
+    return answer(request, "runs", rows.runs(page.rows), columnar.listed("runs"), next_cursor=page.next_cursor)
 
 
 @router.get("/facets")
@@ -75,7 +75,7 @@ def spans(
     listed = rows.spans(page.rows, content=content)
     if content:
         listed = contents.filled(parts.store, run["tenant"], run["trace_id"], listed)
-    return answer(request, "spans", listed, next_cursor=page.next_cursor)
+    return answer(request, "spans", listed, columnar.listed("spans", content=content), next_cursor=page.next_cursor)
 
 
 @router.get("/runs/{run_id:path}/steps")
@@ -83,7 +83,7 @@ def steps(request: Request, run_id: str) -> Response:
     """Return a run's steps in order."""
     parts = parts_of(request)
     run = find(parts, run_id)
-    return answer(request, "steps", live.steps(parts.store, run))
+    return answer(request, "steps", live.steps(parts.store, run), columnar.listed("steps"))
 
 
 @router.get("/runs/{run_id:path}")
