@@ -8,21 +8,24 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 from sqlalchemy import Engine
 
 from spanhouse_analysis import frames
 from spanhouse_analysis.dirty import DirtyTraces, Touched
-from spanhouse_analysis.facts import LEASE_SECONDS
-from spanhouse_analysis.old_traces import OldTraces
-from spanhouse_analysis.published import Memory, Published, as_published, tombstones
-from spanhouse_analysis.reading import Trace, facts_of_traces
+from spanhouse_analysis.facts import LEASE_SECONDS, Facts
+from spanhouse_analysis.fresh import FreshSpans
+from spanhouse_analysis.known import KnownRuns
+from spanhouse_analysis.published import Published, as_published, tombstones
+from spanhouse_analysis.reading import Trace, facts_of_spans, facts_of_traces
+from spanhouse_analysis.seen import MARGIN, SeenTraces
 from spanhouse_storage import Store, StoreUnavailableError, sql
 from spanhouse_storage.reads import traces_received_since
-from spanhouse_storage.reads.times import micros, nanos
+from spanhouse_storage.reads.times import micros
 from spanhouse_storage.state import get_watermark, set_watermark
 
 log = logging.getLogger(__name__)
@@ -30,12 +33,10 @@ log = logging.getLogger(__name__)
 WATERMARK: Final = "facts"
 TRACES_A_PASS: Final = 10_000
 _SWEEP_EVERY: Final = timedelta(seconds=60)
-_MARGIN: Final = timedelta(minutes=5)
-"""Spans of one trace start this close to one another across batches, as far as reading them cheaply goes."""
 _REORDER: Final = timedelta(seconds=60)
 """Several collectors store spans this much out of the order they were received in."""
-_LOOK_BACK: Final = timedelta(days=1)
-"""A trace not in memory is looked for among the runs of the day before its new spans, and further back if it is old."""
+_SEEN_BACK: Final = timedelta(minutes=15)
+"""A trace whose spans start within this time before the process is known to have spans from before, or to have none."""
 _PERIOD: Final = timedelta(days=7)
 _TICK_SECONDS: Final = 0.25
 _BUSY_TICK_SECONDS: Final = 1.0
@@ -75,8 +76,10 @@ class FactsJob:
         self._clock = clock
         self._lease = lease_seconds
         self._dirty = DirtyTraces(quiet_seconds)
-        self._memory = Memory()
-        self._old = OldTraces()
+        self._known = KnownRuns(store)
+        self._seen = SeenTraces()
+        self._fresh = FreshSpans(self._seen)
+        self._keeping = self._recovered = False
         self._lock = threading.Lock()
         self._progress: datetime | None = None
         self._swept = self._watermark = datetime.fromtimestamp(0, UTC)
@@ -85,13 +88,35 @@ class FactsJob:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def touch(self, traces: pa.Table) -> None:
-        """Note traces whose new spans are stored: ``tenant, trace_id, first_start, last_start, rooted``."""
-        now = self._clock()
-        columns = (traces.column(name) for name in ("tenant", "trace_id", "first_start", "last_start", "rooted"))
+    def stored(self, traces: pa.Table, spans: Sequence[pa.Table] | None = None) -> None:
+        """Take the traces of a stored batch, and its spans, so that those of new traces need not be read back.
+
+        Args:
+            traces: ``tenant, trace_id, first_start, last_start, rooted``.
+            spans: all rows of ``spans`` that the batch stored; None where they are not known whole.
+        """
+        if spans is None:
+            self.touch(traces)
+            return
+        touched = _touched(traces)
         with self._lock:
-            for tenant, trace_id, first, last, rooted in zip(*(_values(c) for c in columns), strict=True):
-                published = self._memory.get((tenant, trace_id))
+            old = self._known.old(list(touched.select("tenant", "trace_id").iter_rows()))
+            self._fresh.add(touched, spans, old)
+        self._note(touched)
+
+    def touch(self, traces: pa.Table) -> None:
+        """Note traces of which spans changed in the store, which are read from there. Columns as for ``stored``."""
+        touched = _touched(traces)
+        with self._lock:
+            self._fresh.note(touched)
+        self._note(touched)
+
+    def _note(self, traces: pl.DataFrame) -> None:
+        now = self._clock()
+        columns = ("tenant", "trace_id", "first_start", "last_start", "rooted")
+        with self._lock:
+            for tenant, trace_id, first, last, rooted in traces.select(columns).iter_rows():
+                published = self._known.remembered((tenant, trace_id))
                 # A span that comes late to an ended run need not wait for an end.
                 over = bool(published) and all(run.ended for run in published or [])
                 self._dirty.touch(
@@ -120,10 +145,11 @@ class FactsJob:
         found = traces_received_since(self._store, since)
         now = self._clock()
         with self._lock:
-            for tenant, trace_id in zip(_values(found["tenant"]), _values(found["trace_id"]), strict=True):
+            for tenant, trace_id in zip(found["tenant"].to_pylist(), found["trace_id"].to_pylist(), strict=True):
                 # Earlier spans of the trace may lie at any time before those that came since.
                 key = (tenant, trace_id)
                 self._dirty.touch(key, now, first_start=None, last_start=None, rooted=True, floor=since)
+        self._recovered = True
         return int(found.num_rows)
 
     def tick(self) -> int:
@@ -135,7 +161,8 @@ class FactsJob:
         with self._lock:
             due = self._dirty.due(now, TRACES_A_PASS)
             self._computing = len(due)
-        self._old.refresh(self._store, now)
+        self._known.refresh(now)
+        self._keep_spans(now)
         published = 0
         began = time.perf_counter()
         waiting = _periods(due)
@@ -154,7 +181,7 @@ class FactsJob:
         return published
 
     def start(self) -> None:
-        """Recover, then tick in a thread until ``stop``."""
+        """Tick in a thread until ``stop``; recover first where that was not done."""
         self._thread = threading.Thread(target=self._run, name="spanhouse-facts")
         self._thread.start()
 
@@ -166,13 +193,11 @@ class FactsJob:
             self._thread = None
 
     def _run(self) -> None:
-        recovered = False
         while not self._stopping.is_set():
             pause = _TICK_SECONDS
             try:
-                if not recovered:
+                if not self._recovered:
                     self.recover()
-                    recovered = True
                 if self.tick() >= _BUSY_RUNS:
                     pause = _BUSY_TICK_SECONDS
             except StoreUnavailableError as error:
@@ -191,6 +216,8 @@ class FactsJob:
         except Exception:
             if len(traces) == 1:
                 log.exception("no facts of trace %s until it is touched again", next(iter(traces)))
+                with self._lock:
+                    self._fresh.drop(traces)
                 return 0
         # One trace that cannot be computed must not take its neighbours with it.
         parts = list(traces.items())
@@ -198,9 +225,12 @@ class FactsJob:
         return self._pass(dict(parts[:half]), now) + self._pass(dict(parts[half:]), now)
 
     def _publish(self, traces: Mapping[Trace, Touched], now: datetime) -> int:
-        before = self._published(traces)
-        since, until = _bounds(traces, before)
-        found = facts_of_traces(self._store, list(traces), now, lease_seconds=self._lease, since=since, until=until)
+        with self._lock:
+            fresh = set(self._fresh.among(traces))
+            spans = self._fresh.spans(fresh)
+            new = {trace for trace in fresh if self._fresh.is_new(trace)}
+        before = self._known.of(traces, new)
+        found = self._facts(traces, before, fresh, spans, now)
         self._version = max(micros(now), self._version + 1)
         version = pl.lit(self._version, dtype=pl.UInt64).alias("version")
         after = as_published(found, traces)
@@ -209,11 +239,47 @@ class FactsJob:
         # Steps first: a run that is seen has its steps.
         self._insert("steps", pl.concat([found.steps.with_columns(version), gone.steps]))
         self._insert("runs", runs)
+        self._known.remember(after)
+        running = [trace for trace, runs in after.items() if not all(run.ended for run in runs)]
         with self._lock:
-            self._memory.remember(after)
+            self._fresh.computed(traces, running)
         received = [self._progress, found.runs["received_at"].max()]
         self._progress = max((time for time in received if isinstance(time, datetime)), default=None)
         return found.runs.height
+
+    def _facts(
+        self,
+        traces: Mapping[Trace, Touched],
+        before: Mapping[Trace, Sequence[Published]],
+        fresh: set[Trace],
+        spans: pl.DataFrame,
+        now: datetime,
+    ) -> Facts:
+        """Return the facts of the fresh traces from the spans at hand, and those of the others from the store."""
+        parts = []
+        if fresh:
+            since, until = _bounds({trace: traces[trace] for trace in fresh}, before)
+            parts.append(facts_of_spans(self._store, spans, now, lease_seconds=self._lease, since=since, until=until))
+        rest = {trace: touched for trace, touched in traces.items() if trace not in fresh}
+        if rest:
+            since, until = _bounds(rest, before)
+            parts.append(
+                facts_of_traces(self._store, list(rest), now, lease_seconds=self._lease, since=since, until=until)
+            )
+        return Facts(
+            pl.concat([part.runs for part in parts]), pl.concat([part.steps for part in parts]), pl.DataFrame()
+        )
+
+    def _keep_spans(self, now: datetime) -> None:
+        """Begin to keep spans of new traces, once it is known which are new; others may write to a server's store."""
+        if self._keeping or self._store.info.kind != "embedded":
+            return
+        since = now - _SEEN_BACK
+        statement = sql.load("spanhouse_analysis", "recent_traces")
+        found = self._store.query(statement, {"since": micros(since) // 1_000_000})
+        with self._lock:
+            self._seen.complete(found["sum"].to_numpy().astype(np.uint32), since)
+        self._keeping = True
 
     def _insert(self, table: str, rows: pl.DataFrame) -> None:
         if rows.is_empty():
@@ -223,33 +289,6 @@ class FactsJob:
         for batch in arrow.to_batches():
             digest.update(batch.serialize())
         self._store.insert(table, arrow, f"{table}-{digest.hexdigest()[:32]}")
-
-    def _published(self, traces: Mapping[Trace, Touched]) -> dict[Trace, list[Published]]:
-        """Return what was published of the traces, asking the store about those that are not in memory."""
-        with self._lock:
-            known = {trace: runs for trace in traces if (runs := self._memory.get(trace)) is not None}
-        unknown = [trace for trace in traces if trace not in known]
-        starts = [traces[trace].first_start for trace in unknown]
-        since = min((start for start in starts if start), default=None) if None not in starts else None
-        known.update(self._stored(unknown, since - _LOOK_BACK if since else None))
-        # A run may have begun longer ago: one that was waiting for days, or whose verdict came late.
-        known.update(self._stored(self._old.among([trace for trace in unknown if trace not in known]), None))
-        return known
-
-    def _stored(self, traces: Sequence[Trace], since: datetime | None) -> dict[Trace, list[Published]]:
-        found: dict[Trace, list[Published]] = {}
-        bounds, parameters = _since(since)
-        statement = sql.compose(
-            "spanhouse_analysis",
-            "published_runs",
-            bounds=bounds.format(time="started_at"),
-            step_bounds=bounds.format(time="run_started_at"),
-        )
-        for first in range(0, len(traces), 1_000):
-            rows = self._store.query(statement, {**parameters, "traces": traces[first : first + 1_000]})
-            for tenant, trace, *run in frames.from_table(rows).iter_rows():
-                found.setdefault((tenant, trace), []).append(Published(run[0], run[1], bool(run[2]), run[3]))
-        return found
 
     def _sweep(self, now: datetime) -> None:
         """Look again at running runs that fell silent: those past the lease are abandoned."""
@@ -271,11 +310,8 @@ class FactsJob:
             self._watermark = reached
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("us", "UTC"), safe=False)
-    values: list[Any] = column.to_pylist()
-    return values
+def _touched(traces: pa.Table) -> pl.DataFrame:
+    return frames.from_table(traces).with_columns(pl.col("first_start", "last_start").cast(pl.Datetime("us", "UTC")))
 
 
 def _periods(traces: Mapping[Trace, Touched]) -> list[dict[Trace, Touched]]:
@@ -294,14 +330,8 @@ def _bounds(
     lasts = [touched.last_start for touched in traces.values()]
     if None in firsts or None in lasts:
         return None, None
-    started = [run.started_at for runs in before.values() for run in runs]
-    since = min([*(first for first in firsts if first), *started]) - _MARGIN
+    started = [run.started_at for trace in traces for run in before.get(trace, ())]
+    since = min([*(first for first in firsts if first), *started]) - MARGIN
     # What was published of a running run does not say how late its last span starts: after it, any time is read.
-    until = None if started else max(last for last in lasts if last) + _MARGIN
+    until = None if started else max(last for last in lasts if last) + MARGIN
     return since, until
-
-
-def _since(since: datetime | None) -> tuple[str, dict[str, int]]:
-    if since is None:
-        return "1", {}
-    return "{time} >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')", {"since": nanos(since)}

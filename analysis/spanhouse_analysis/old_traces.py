@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from spanhouse_analysis import frames
 from spanhouse_analysis.reading import Trace
+from spanhouse_analysis.seen import checksums
 from spanhouse_storage import Store, sql
 
 REFRESHED_EVERY: Final = timedelta(hours=12)
@@ -38,9 +38,11 @@ class OldTraces:
 
     def among(self, traces: Sequence[Trace]) -> list[Trace]:
         """Return those of the traces that may have old runs."""
-        sums = np.array([zlib.crc32(f"{tenant}/{trace}".encode()) for tenant, trace in traces], dtype=np.uint32)
-        places = np.searchsorted(self._sums, sums)
-        inside = places < self._sums.size
+        sums = checksums(traces)
+        # Another thread may refresh meanwhile.
+        old = self._sums
+        places = np.searchsorted(old, sums)
+        inside = places < old.size
         known = np.zeros(len(traces), dtype=np.bool_)
-        known[inside] = self._sums[places[inside]] == sums[inside]
+        known[inside] = old[places[inside]] == sums[inside]
         return [trace for trace, held in zip(traces, known, strict=True) if held]

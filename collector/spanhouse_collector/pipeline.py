@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-
 from spanhouse_collector.backlog import Backlog, Lag
 from spanhouse_collector.batches import BatchLog
 from spanhouse_collector.batching import DEFAULT_LIMITS, BatchLimits
@@ -21,14 +19,16 @@ from spanhouse_collector.dead_letters import DeadLetters
 from spanhouse_collector.decoder import COMMAND, Decoder
 from spanhouse_collector.journal import MAX_BYTES, MIN_FREE_BYTES, SEGMENT_BYTES, Journal, JournalUnavailableError
 from spanhouse_collector.metrics import Metrics
-from spanhouse_collector.parts import PartDecoder
+from spanhouse_collector.parts import EVERYTHING, PartDecoder
 from spanhouse_collector.records import RawRecord
 from spanhouse_collector.redaction.guard import BeforeJournal
 from spanhouse_collector.redaction.settings import MASKED, Redaction
 from spanhouse_collector.refusals import Refusals
+from spanhouse_collector.segment import Position
 from spanhouse_collector.segments import SegmentDirectory
-from spanhouse_collector.stages import Stages
+from spanhouse_collector.stages import OnStored, Stages
 from spanhouse_collector.writer import BatchWriter, Sink
+from spanhouse_storage.screen import Screen
 
 _log = logging.getLogger(__name__)
 
@@ -78,21 +78,25 @@ class Pipeline:
     Args:
         store: where rows go: the store contract's `insert`.
         journal_dir: the journal's own directory.
-        on_stored: called in the pipeline's own thread with the traces of each stored batch (`records.TRACES_SCHEMA`);
-            what it raises is logged and counted, and changes nothing.
+        on_stored: called in the pipeline's own thread with the traces of each stored batch (`records.TRACES_SCHEMA`)
+            and its rows of `spans`, which are None where they are not known whole; what it raises is logged and
+            counted, and changes nothing.
         redaction: returns what tenants want done with their content at this moment.
+        screen: decides what may be stored.
     """
 
     def __init__(
         self,
         store: Sink,
         journal_dir: Path,
-        on_stored: Callable[[pa.Table], None],
+        on_stored: OnStored,
         *,
         settings: PipelineSettings = DEFAULT_SETTINGS,
         metrics: Metrics | None = None,
         redaction: Callable[[], Redaction] = lambda: MASKED,
+        screen: Screen = EVERYTHING,
     ) -> None:
+        self._screen = screen
         self.metrics = metrics or Metrics()
         self._store, self._directory, self._on_stored, self._settings = store, journal_dir, on_stored, settings
         self._redaction, self._before_journal = redaction, (MASKED, BeforeJournal(MASKED))
@@ -122,7 +126,11 @@ class Pipeline:
                 self._directory / "decoded", command=self._settings.decoder_command, redaction=self._redaction
             )
             parts = PartDecoder(
-                decoder, journal.file, DeadLetters(self._directory / "dead-letters", self._redaction), self.metrics
+                decoder,
+                journal.file,
+                DeadLetters(self._directory / "dead-letters", self._redaction),
+                self.metrics,
+                self._screen,
             )
             writer = BatchWriter(self._store, batches, parts, self.metrics, self._backlog.stopping)
             stages = self._stages(batches, journal, parts, writer)
@@ -198,6 +206,27 @@ class Pipeline:
     def drain(self, timeout: float) -> bool:
         """Return whether everything acknowledged came into the store within the seconds."""
         return self._backlog.drain(timeout)
+
+    def forget(self, timeout: float) -> bool:
+        """Delete the journal's copies of what is stored; return whether all that came before the call is gone from it.
+
+        Records acknowledged before the call are waited for, at most the seconds; what comes meanwhile goes to a new
+        file.
+        """
+        running = self._running
+        if not running:
+            return False
+        last = running.journal.rotate()
+        if not self._backlog.settled_through(last, timeout):
+            return False
+        running.batches.sync()
+        running.journal.discard(Position(last + 1, 0))
+        return True
+
+    @property
+    def dead_letters(self) -> Path:
+        """Where records are set aside that nobody can decode or store."""
+        return self._directory / "dead-letters"
 
     def _redacted(self, record: RawRecord) -> RawRecord:
         known, before_journal = self._before_journal

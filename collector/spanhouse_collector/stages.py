@@ -6,9 +6,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 
@@ -18,9 +18,12 @@ from spanhouse_collector.journal import Journal
 from spanhouse_collector.metrics import Metrics
 from spanhouse_collector.parts import Lost, Part, PartDecoder
 from spanhouse_collector.retry import StoppedError, until_it_works
-from spanhouse_collector.writer import BatchWriter
+from spanhouse_collector.writer import BatchWriter, Stored
 
 _log = logging.getLogger(__name__)
+
+OnStored: TypeAlias = Callable[[pa.Table, Sequence[pa.Table] | None], None]
+"""Is told of a stored batch: see ``writer.Stored``."""
 
 _AHEAD: Final = 2
 """Batches decoded while one is inserted; more would only hold memory."""
@@ -37,7 +40,7 @@ class Stages:
     """Plans, decodes, inserts and settles batches, in order, until the backlog is stopped.
 
     Args:
-        on_stored: told of the traces of every stored batch.
+        on_stored: told of every stored batch.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Stages:
         parts: PartDecoder,
         writer: BatchWriter,
         metrics: Metrics,
-        on_stored: Callable[[pa.Table], None],
+        on_stored: OnStored,
     ) -> None:
         self._backlog, self._batches, self._journal = backlog, batches, journal
         self._parts, self._writer, self._metrics, self._on_stored = parts, writer, metrics, on_stored
@@ -102,14 +105,14 @@ class Stages:
     def _insert(self, decoded: _Decoded) -> None:
         batch, stopping = decoded.batch, self._backlog.stopping
         # Inserting again from the start is safe: the tokens are the same.
-        traces = until_it_works("store a batch", lambda: self._writer.insert(batch, decoded.parts), stopping)
+        stored = until_it_works("store a batch", lambda: self._writer.insert(batch, decoded.parts), stopping)
         settled = self._batches.settled
         until_it_works("note a stored batch", lambda: self._batches.stored(batch), stopping)
         if self._batches.settled.segment > settled.segment:
             until_it_works("trim the journal", self._trim, stopping)
         # The listener hears first: what is stored but not yet told of still counts as waiting.
-        if traces.num_rows:
-            self._tell(traces)
+        if stored.traces.num_rows:
+            self._tell(stored)
         self._backlog.done(decoded.work)
         self._metrics.batch_rows.observe(decoded.work.items)
         self._metrics.batch_seconds.observe(time.monotonic() - decoded.work.since)
@@ -118,10 +121,10 @@ class Stages:
         self._batches.sync()
         self._journal.discard(self._batches.settled)
 
-    def _tell(self, traces: pa.Table) -> None:
+    def _tell(self, stored: Stored) -> None:
         try:
-            self._on_stored(traces)
+            self._on_stored(stored.traces, stored.spans)
         except Exception:  # noqa: BLE001 - logged and counted
             # The rows are stored; a failing listener must not hold up the next batch.
             self._metrics.callback_errors.inc()
-            _log.exception("what is called after a batch is stored failed on %d traces", traces.num_rows)
+            _log.exception("what is called after a batch is stored failed on %d traces", stored.traces.num_rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import pyarrow as pa
@@ -32,6 +33,19 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a batch brought into the store.
+
+    Attributes:
+        traces: the traces it touched, as ``records.TRACES_SCHEMA``.
+        spans: its rows of ``spans``; None where the store refused some rows, so that others of theirs may be in it.
+    """
+
+    traces: pa.Table
+    spans: Sequence[pa.Table] | None
+
+
 class BatchWriter:
     """Inserts batches, waiting for a store that is away and parting rows that it refuses from their neighbours.
 
@@ -52,8 +66,8 @@ class BatchWriter:
         since = self._away_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def insert(self, batch: Batch, parts: Sequence[Part | Lost]) -> pa.Table:
-        """Store the batch; return the traces it touched.
+    def insert(self, batch: Batch, parts: Sequence[Part | Lost]) -> Stored:
+        """Store the batch; return what it touched.
 
         Raises:
             StoppedError: the pipeline stops before the store took everything.
@@ -61,6 +75,7 @@ class BatchWriter:
         traces: list[pa.Table] = [TRACES_SCHEMA.empty_table()]
         decoded: list[Decoded] = []
         rejected: list[Rejected] = []
+        whole = True
         waiting = list(parts)
         while waiting:
             part = waiting.pop(0)
@@ -71,11 +86,14 @@ class BatchWriter:
                 self._insert_part(batch, part)
             except QueryError as error:
                 waiting[:0] = self._parts.without_culprit(part.entries, part.name, str(error))
+                whole = False
                 continue
             traces.append(part.decoded.traces.cast(TRACES_SCHEMA))
             decoded.append(part.decoded)
+            rejected.extend(part.refused)
         self._write_ledger(batch, decoded, rejected)
-        return pa.concat_tables(traces)
+        spans = [each.tables["spans"] for each in decoded if "spans" in each.tables]
+        return Stored(pa.concat_tables(traces), spans if whole else None)
 
     def _insert_part(self, batch: Batch, part: Part) -> None:
         for table, rows in part.decoded.tables.items():

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from sqlalchemy import Engine
 from starlette.responses import RedirectResponse
 
 from spanhouse.errors import ConfigurationError
@@ -21,12 +23,14 @@ from spanhouse_collector.grpc_front import AddressTakenError, GrpcFront, check_f
 from spanhouse_collector.pipeline import DEFAULT_SETTINGS, Pipeline
 from spanhouse_collector.policy import PolicyFile
 from spanhouse_collector.receivers import otlp_router
+from spanhouse_collector.redaction.capture import is_content
 from spanhouse_collector.redaction.settings import Redacting, key_in
 from spanhouse_server import token
 from spanhouse_server.api import (
     alerts,
     audit,
     control,
+    export,
     health,
     keys,
     ledger,
@@ -39,28 +43,43 @@ from spanhouse_server.api import (
     requests,
     runs,
     scores,
-    system,
-    tools,
+    sessions,
     sql,
+    system,
+    tail,
+    tools,
 )
 from spanhouse_server.api.hosts import LoopbackNamesOnly
+from spanhouse_server.api.ids import SentPaths
 from spanhouse_server.control.board import Board
+from spanhouse_server.deletions.erasing import Erasing
+from spanhouse_server.deletions.expiring import Expiring, Marks
+from spanhouse_server.deletions.proof import Proof
+from spanhouse_server.following import Following
 from spanhouse_server.keys import login
 from spanhouse_server.keys.auth import Auth
 from spanhouse_server.keys.gate import Gate
 from spanhouse_server.keys.guard import Guard
+from spanhouse_server.keys.refusals import Refusals
 from spanhouse_server.keys.sessions import COOKIE
+from spanhouse_server.keys.trail import Trail
+from spanhouse_server.leadership import Alone, Job, Leadership
 from spanhouse_server.parts import Parts
 from spanhouse_server.readiness import Readiness
 from spanhouse_server.reprocess import Reprocessing
-from spanhouse_server.settings import Settings, is_loopback
-from spanhouse_storage.migrations import migrate
-from spanhouse_storage.opening import open_store
-from spanhouse_storage.state import open_state
-
+from spanhouse_server.settings import Role, Settings, is_loopback
 from spanhouse_server.sql.caps import caps_of
 from spanhouse_server.sql.door import SqlDoor
 from spanhouse_server.sql.front import SqlFront
+from spanhouse_server.tail import Tail
+from spanhouse_storage.contract import Store
+from spanhouse_storage.kept import KeptStore
+from spanhouse_storage.migrations import migrate
+from spanhouse_storage.opening import open_store
+from spanhouse_storage.screen import Screen
+from spanhouse_storage.state import open_state
+from spanhouse_storage.tombstones import Tombstones
+
 log = logging.getLogger(__name__)
 
 
@@ -88,19 +107,35 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
     policy = PolicyFile(_policy_file(settings))
     settings = with_free_grpc(settings)
     with ExitStack() as undo:
-        store = open_store(settings.store_url)
-        undo.callback(store.close)
-        migrate(store)
+        inner = open_store(settings.store_url, cluster=settings.store_cluster)
+        undo.callback(inner.close)
+        migrate(inner)
         state = open_state(settings.state_url)
         undo.callback(state.dispose)
+        marks = Marks(state, lambda: policy.current().lives())
+        tombstones = Tombstones(state, clock)
+        screen = Screen(lambda: policy.current().lives(), tombstones, is_content, clock)
+        store = KeptStore(inner, screen, retention=lambda: policy.current().lives(), removed=marks.removed, clock=clock)
         facts = FactsJob(store, state, clock=clock, lease_seconds=settings.run_lease)
         pipeline = Pipeline(
             store,
             data / "journal",
-            facts.touch,
+            facts.stored if settings.role is not Role.COLLECTOR else _nothing,
             settings=replace(DEFAULT_SETTINGS, max_journal_bytes=settings.journal_limit),
             redaction=Redacting(policy, key_in(data)),
+            screen=screen,
         )
+        proof = Proof(store, state, pipeline.submit)
+        erasing = Erasing(
+            inner,
+            state,
+            pipeline,
+            tombstones,
+            proof,
+            clock=clock,
+            window=timedelta(seconds=settings.erasure_window),
+        )
+        expiring = Expiring(inner, lambda: policy.current().lives(), marks, proof, clock=clock)
         pipeline.metrics.watch(
             "policy_refused", "1 while the policy file cannot be used and the last good one holds.", policy.is_refused
         )
@@ -113,6 +148,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             auth=Auth(settings.auth),
             rate=settings.tenant_rate,
             size=settings.tenant_bytes,
+            refusals=Refusals(pipeline.metrics.registry),
         )
         parts = Parts(
             settings=settings,
@@ -128,15 +164,62 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
                 store, pipeline, facts, journal_limit=settings.journal_limit, grace=settings.ready_grace
             ),
             reprocessing=Reprocessing(store, facts.touch),
+            policy=policy,
+            erasing=erasing,
+            expiring=expiring,
+            leadership=_leadership(
+                inner, state, facts, Following(store, facts.touch, clock=clock), engine, expiring, erasing
+            ),
+            sql=SqlDoor(caps_of(settings)),
+            tail=Tail(store, clock),
         )
         undo.pop_all()
     return parts
 
 
-            sql=SqlDoor(caps_of(settings)),
+class _Facts:
+    """Facts in a process that may lose and regain the lease: whatever others did meanwhile is looked at anew."""
+
+    def __init__(self, facts: FactsJob) -> None:
+        self._facts = facts
+
+    def start(self) -> None:
+        self._facts.renew()
+        self._facts.recover()
+        self._facts.start()
+
+    def stop(self) -> None:
+        self._facts.stop()
+
+
+def _leadership(
+    store: Store,
+    state: Engine,
+    facts: FactsJob,
+    following: Following,
+    alerts: AlertEngine,
+    expiring: Expiring,
+    erasing: Erasing,
+) -> Leadership | Alone:
+    """Return what runs the jobs: the process itself where it owns its store, else whoever of several has the lease."""
+    jobs: list[Job] = [alerts, expiring, erasing]
+    if store.info.kind == "embedded":
+        return Alone(jobs)
+    return Leadership(state, [_Facts(facts), following, *jobs])
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing with what is stored: another process computes its facts."""
+
+
 def create_app(parts: Parts) -> FastAPI:
     """Return the ASGI application that serves OTLP (over gRPC too), the API and the dashboards of these parts."""
-    door = Door(parts.pipeline, identify=parts.guard.caller, max_body=parts.settings.max_body)
+    door = Door(
+        parts.pipeline,
+        identify=parts.guard.caller,
+        max_body=parts.settings.max_body,
+        collector=parts.settings.collector,
+    )
     dashboards = _dashboards(parts)
     enter_dashboards = dashboards.lifespan() if dashboards is not None else None
 
@@ -147,25 +230,24 @@ def create_app(parts: Parts) -> FastAPI:
             stack.callback(parts.store.close)
             stack.callback(parts.state.dispose)
             stack.callback(parts.guard.ring.flush)
-            parts.facts.recover()
-            parts.facts.start()
-            stack.callback(parts.facts.stop)
+            if isinstance(parts.leadership, Alone):
+                parts.facts.recover()
+                parts.facts.start()
+                stack.callback(parts.facts.stop)
             parts.pipeline.start()
             stack.callback(parts.pipeline.stop)
             stack.callback(parts.reprocessing.stop)
-            parts.alerts.start()
-            stack.callback(parts.alerts.stop)
+            trail = asyncio.create_task(Trail(parts.state, parts.pipeline.submit).run())
+            stack.push_async_callback(_ended, trail)
+            stack.push_async_callback(parts.tail.close)
+            if parts.settings.role is not Role.COLLECTOR:
+                # Jobs write events through the pipeline and may wait for the store: not on the loop that serves others.
+                await asyncio.to_thread(parts.leadership.start)
+                stack.push_async_callback(asyncio.to_thread, parts.leadership.stop)
             if parts.settings.grpc:
                 front = GrpcFront(door, parts.settings.grpc)
                 await front.start()
                 stack.push_async_callback(front.stop)
-            if enter_dashboards is not None:
-                await stack.enter_async_context(enter_dashboards(app))
-            yield
-
-    app = FastAPI(
-        title="Spanhouse",
-        summary="What AI agents did, and the switch that stops them.",
             if parts.settings.sql_http:
                 sql_front = SqlFront(
                     parts.settings.sql_http,
@@ -176,6 +258,13 @@ def create_app(parts: Parts) -> FastAPI:
                 )
                 await sql_front.start()
                 stack.push_async_callback(sql_front.stop)
+            if enter_dashboards is not None:
+                await stack.enter_async_context(enter_dashboards(app))
+            yield
+
+    app = FastAPI(
+        title="Spanhouse",
+        summary="What AI agents did, and the switch that stops them.",
         lifespan=lifespan,
         # A server that traced its own OTLP requests would send itself a span for every span it takes.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
@@ -183,6 +272,7 @@ def create_app(parts: Parts) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
+    app.add_middleware(SentPaths)
     app.add_middleware(Gate, guard=parts.guard)
     if is_loopback(parts.settings.host) and not parts.settings.allow_remote:
         app.add_middleware(LoopbackNamesOnly)
@@ -190,8 +280,23 @@ def create_app(parts: Parts) -> FastAPI:
     problems.install(app)
     app.include_router(otlp_router(door))
     app.include_router(health.router)
-    readings = runs, requests, metrics, points, tools, models, scores, audit, alerts, ledger, system, export
-    for part in (*readings, control, keys, reprocess, sql):
+    readings = (
+        runs,
+        sessions,
+        tail,
+        requests,
+        metrics,
+        points,
+        tools,
+        models,
+        scores,
+        audit,
+        alerts,
+        ledger,
+        system,
+        export,
+    )
+    for part in (*live, *readings, control, keys, reprocess, sql):
         app.include_router(part.router, dependencies=[Depends(parameters.known_only)])
     if dashboards is not None:
         app.include_router(login.router)
@@ -202,6 +307,12 @@ def create_app(parts: Parts) -> FastAPI:
             return RedirectResponse("/ui/")
 
     return app
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _dashboards(parts: Parts) -> Any:  # noqa: ANN401 - streamlit's App, imported only where pages are served

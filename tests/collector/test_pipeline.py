@@ -289,7 +289,7 @@ def test_a_record_damaged_on_disk_before_it_is_stored_is_counted_and_costs_no_ot
 
 
 def test_a_listener_that_fails_is_counted_and_holds_up_nothing(store: Store, tmp_path: Path) -> None:
-    def fail(_: pa.Table) -> None:
+    def fail(_: pa.Table, __: object) -> None:
         msg = "the listener is broken"
         raise RuntimeError(msg)
 

@@ -53,9 +53,8 @@ def running(pipeline: Pipeline) -> Iterator[Pipeline]:
 def pipeline_of(sink: Sink, directory: Path, *, touched: list[pa.Table] | None = None, **settings: Any) -> Pipeline:
     """Return a pipeline that makes batches at once; `touched` gets the traces of every stored batch."""
     told = [] if touched is None else touched
-    return Pipeline(
-        sink, directory, told.append, settings=PipelineSettings(**{"limits": QUICK, "min_free_bytes": 0, **settings})
-    )
+    options = {"limits": QUICK, "min_free_bytes": 0, **settings}
+    return Pipeline(sink, directory, lambda traces, _: told.append(traces), settings=PipelineSettings(**options))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -69,20 +70,50 @@ class Touched(Protocol):
         """Note the traces."""
 
 
+class Keeping(Protocol):
+    """What is told of stored batches, spans and all."""
+
+    def stored(self, traces: pa.Table, spans: Sequence[pa.Table] | None) -> None:
+        """Take the batch."""
+
+
 def put(store: Store, job: Touched | None, *spans: Row) -> None:
     """Store spans as the collector does, and tell the job of their traces."""
+    _store(store, spans)
+    if job is not None:
+        job.touch(traces_of(spans))
+
+
+def put_batch(store: Store, job: Keeping, *spans: Row) -> None:
+    """Store spans as the collector does, and hand the job the whole batch."""
+    rows = _store(store, spans)
+    job.stored(traces_of(spans), [rows])
+
+
+def traces_of(spans: Sequence[Row]) -> pa.Table:
+    """Return the traces of the spans as the collector tells of them."""
+    frame = pl.DataFrame(
+        [
+            {
+                **{name: row[name] for name in ("tenant", "trace_id", "start")},
+                "rooted": row["is_final"] and not row["parent_span_id"],
+            }
+            for row in spans
+        ],
+        infer_schema_length=None,
+    )
+    touched = frame.group_by("tenant", "trace_id").agg(
+        first_start=pl.col("start").min(), last_start=pl.col("start").max(), rooted=pl.col("rooted").any()
+    )
+    return touched.to_arrow()
+
+
+def _store(store: Store, spans: Sequence[Row]) -> pa.Table:
     full = []
     for number, row in enumerate(spans):
         own = {name: value for name, value in row.items() if name not in {"trace_id", "span_id"}}
         version = (int(row["is_final"]) << 60) + number
         full.append(stored_span(row["trace_id"], row["span_id"], **{"version": version, **own}))
-    store.insert("spans", stored_rows("spans", *full), f"batch-{hash(str(full))}")
-    if job is None:
-        return
-    frame = pl.DataFrame(
-        [{**row, "rooted": row["is_final"] and not row["parent_span_id"]} for row in spans], infer_schema_length=None
-    )
-    touched = frame.group_by("tenant", "trace_id").agg(
-        first_start=pl.col("start").min(), last_start=pl.col("start").max(), rooted=pl.col("rooted").any()
-    )
-    job.touch(touched.to_arrow())
+    rows = stored_rows("spans", *full)
+    store.insert("spans", rows, f"batch-{hash(str(full))}")
+    return rows
