@@ -13,6 +13,7 @@ from spanhouse_runtime.guard import Approver, Breakers, Guard, Rate, Rates, Shar
 from spanhouse_runtime.idempotency import IdempotencyStore, MemoryIdempotencyStore
 from spanhouse_runtime.limits import Limits
 from spanhouse_runtime.loops import LoopSettings
+from spanhouse_runtime.loops.goal import GoalCheck
 from spanhouse_runtime.model import Message, Model
 from spanhouse_runtime.model_step import ask_model, check_last_answer
 from spanhouse_runtime.money import Price, usd
@@ -41,6 +42,7 @@ class Agent:
         approver: carries questions to people; without one, a call the policy wants asked is refused.
         budgets: budgets that runs and processes share.
         loops: how soon a run counts as going in circles.
+        goal: looks now and then whether a run still serves its task.
         rates: paces by glob over tool names.
         breakers: shared with other agents; without it, the agent's own.
         idempotency: where calls of ``once`` tools are remembered; without it, in memory for the life of the agent.
@@ -67,6 +69,7 @@ class Agent:
         approver: Approver | None = None,
         budgets: SharedBudgets | None = None,
         loops: LoopSettings | None = None,
+        goal: GoalCheck | None = None,
         rates: Rates | Mapping[str, Rate] | None = None,
         breakers: Breakers | None = None,
         idempotency: IdempotencyStore | None = None,
@@ -85,6 +88,7 @@ class Agent:
             approver=approver,
             budgets=budgets,
             loops=loops,
+            goal=goal,
             rates=rates,
             breakers=breakers,
             clock=clock,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
+from spanhouse.content import as_text
 from spanhouse.errors import ConfigurationError
 from spanhouse.runs import Run
 from spanhouse.runs import run as new_run
@@ -18,6 +19,7 @@ from spanhouse_runtime.guard.rates import Rate, Rates
 from spanhouse_runtime.guard.run import GuardedRun
 from spanhouse_runtime.limits import Limits
 from spanhouse_runtime.loops import LoopSettings
+from spanhouse_runtime.loops.goal import GoalCheck
 from spanhouse_runtime.money import Price
 from spanhouse_runtime.policy import Policy
 
@@ -43,6 +45,7 @@ class Guard:
         approval_seconds: how long a person has; after that the call is refused.
         budgets: budgets that runs and processes share.
         loops: how soon a run counts as going in circles.
+        goal: looks now and then whether a run still serves its task.
         rates: paces by glob over tool names, or a ``Rates`` shared with other guards.
         breakers: shared with other guards; without it, the guard's own.
         clock: seconds that only grow.
@@ -63,6 +66,7 @@ class Guard:
         approval_seconds: float = APPROVAL_SECONDS,
         budgets: SharedBudgets | None = None,
         loops: LoopSettings | None = None,
+        goal: GoalCheck | None = None,
         rates: Rates | Mapping[str, Rate] | None = None,
         breakers: Breakers | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -77,6 +81,7 @@ class Guard:
         self.approval_seconds = approval_seconds
         self.budgets = budgets
         self.loops = loops or LoopSettings()
+        self.goal = goal
         self.rates = rates if isinstance(rates, Rates) else Rates(rates, clock)
         self.breakers = breakers or Breakers(clock=clock)
         self.clock = clock
@@ -100,7 +105,8 @@ class Guard:
             name: what the run does; the agent's name where not given.
             identity: ``request_id``, ``tenant``, ``user_id`` and so on, as ``spanhouse.run`` takes them.
         """
-        return GuardedRun(self, new_run(name or self.name, **{"agent": self.name, **identity}))
+        run = new_run(name or self.name, **{"agent": self.name, **identity})
+        return GuardedRun(self, run, task=as_text(identity.get("input") or ""))
 
     @overload
     def tool(self, function: F, /) -> F: ...
@@ -119,6 +125,6 @@ class Guard:
             return lambda bare: guarded(bare, name=name, polling=polling, action=action)
         return guarded(function, name=name, polling=polling, action=action)
 
-    def attach(self, run: Run) -> GuardedRun:
-        """Return the guard of a run that somebody else has opened and will close."""
-        return GuardedRun(self, run, owns=False)
+    def attach(self, run: Run, *, task: str = "") -> GuardedRun:
+        """Return the guard of a run that somebody else has opened and will close; ``task`` is what it was asked."""
+        return GuardedRun(self, run, owns=False, task=task)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from spanhouse_runtime.guard.run import GuardedRun
 
 
-def mind(guarded: GuardedRun, verdict: LoopVerdict, tool: str = "", args_hash: str = "") -> None:
+def mind(guarded: GuardedRun, verdict: LoopVerdict, tool: str = "", args_hash: str = "", why: str = "") -> None:
     """Write down a loop, and warn the model with the next thing it is told.
 
     Args:
@@ -19,9 +19,10 @@ def mind(guarded: GuardedRun, verdict: LoopVerdict, tool: str = "", args_hash: s
         verdict: what the loop guard said.
         tool: the tool whose call it said it of; empty for what the model said.
         args_hash: the call's arguments.
+        why: what else is known about it.
 
     Raises:
-        RunStopped: the model had been warned; ``loop_detected:<tool>``.
+        RunStopped: the model had been warned; ``loop_detected:<tool>``, or ``goal_drift``.
     """
     if verdict.action is LoopAction.NONE:
         return
@@ -34,7 +35,10 @@ def mind(guarded: GuardedRun, verdict: LoopVerdict, tool: str = "", args_hash: s
         cycle_length=verdict.length if verdict.pattern is LoopPattern.CYCLE else 1,
         action=verdict.action.value,
         warned=verdict.action is LoopAction.WARN,
+        reason=why or None,
     )
     if verdict.action is LoopAction.STOP:
-        raise guarded.stop(StopReason(StopCode.LOOP_DETECTED, tool), f"{verdict.words}, after a warning")
-    guarded.notes.add(verdict.advice)
+        drift = verdict.pattern is LoopPattern.GOAL_DRIFT
+        reason = StopReason(StopCode.GOAL_DRIFT) if drift else StopReason(StopCode.LOOP_DETECTED, tool)
+        raise guarded.stop(reason, f"{verdict.words}, after a warning" + (f": {why}" if why else ""))
+    guarded.notes.add(f"{verdict.advice} {why}".rstrip())

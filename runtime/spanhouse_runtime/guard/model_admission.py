@@ -83,6 +83,7 @@ def model_flow(guarded: GuardedRun, ask: ModelAsk) -> Flow[ModelPermit]:
         RunStopped: the run is over.
     """
     yield from obey(guarded)
+    yield from guarded.drift.look(guarded)
     held = yield from reserved(guarded, _most(guarded, ask))
     guarded.machine.to(RunState.THINKING)
     return ModelPermit(guarded, ask, held)

@@ -19,6 +19,7 @@ from spanhouse_runtime.guard.books import Books, Subject
 from spanhouse_runtime.guard.calling import GuardedModelCall, GuardedToolCall
 from spanhouse_runtime.guard.calls import ModelAsk, Notes, ToolAsk
 from spanhouse_runtime.guard.current import CURRENT
+from spanhouse_runtime.guard.drift import Drift
 from spanhouse_runtime.guard.flow import Flow, drive, drive_async
 from spanhouse_runtime.guard.looping import mind
 from spanhouse_runtime.guard.model_admission import ModelPermit, model_flow
@@ -47,16 +48,20 @@ class GuardedRun:
         loops: the calls it has asked for.
         failures: the failures in a row of each tool.
         machine: its state.
+        drift: what a judge of its goal is shown.
+        task: what it was asked; empty where not known.
         notes: what its model is to be told with the next thing it hears.
         near: limits that have come near, in the order they did.
         denials: calls that were asked for and never made, by tool.
     """
 
-    def __init__(self, guard: Guard, run: Run, *, owns: bool = True) -> None:
+    def __init__(self, guard: Guard, run: Run, *, owns: bool = True, task: str = "") -> None:
         self.guard = guard
         self.run = run
         self.loops = LoopGuard(guard.loops, guard.clock)
         self.notes = Notes()
+        self.drift = Drift(guard.goal)
+        self.task = task
         self.failures = Failures()
         self.machine = StateMachine(self._state_changed)
         self.near: list[Near] = []
@@ -203,6 +208,7 @@ class GuardedRun:
         Raises:
             RunStopped: it says the same again and again, and had been warned.
         """
+        self.drift.said(text)
         self._decided(lambda: mind(self, self.loops.said(text)))
 
     def denied(self, tool: str) -> None:

@@ -124,6 +124,7 @@ def tool_flow(guarded: GuardedRun, ask: ToolAsk) -> Flow[ToolPermit]:
         guarded.guard.rates.leave(ask.tool, guarded.tenant)
         raise
     guarded.machine.to(RunState.EXECUTING)
+    guarded.drift.did(ask.tool, ask.arguments)
     return ToolPermit(guarded, ask, verdict, held, breaker)
 
 

@@ -30,6 +30,8 @@ class LoopPattern(StrEnum):
     """Calls that bring back nothing that has not been seen before."""
     REPEATED_TEXT = "repeated_text"
     """The model says the same again, or repeats itself within one answer."""
+    GOAL_DRIFT = "goal_drift"
+    """A judge finds that what the run does no longer serves its task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ _WORDS: Final = {
     LoopPattern.RETRY_STORM: "{length} failed attempts within a minute",
     LoopPattern.NO_PROGRESS: "{length} calls in a row that brought nothing new",
     LoopPattern.REPEATED_TEXT: "the same text {length} times",
+    LoopPattern.GOAL_DRIFT: "away from its task at {length} looks in a row",
 }
 _ADVICE: Final = {
     LoopPattern.REPEAT: "You have made the same call {length} times in a row; its answer will not change.",
@@ -82,6 +85,7 @@ _ADVICE: Final = {
     LoopPattern.RETRY_STORM: "This tool has failed {length} times within a minute; trying again at once will not help.",
     LoopPattern.NO_PROGRESS: "Your last {length} calls brought back nothing you had not seen before.",
     LoopPattern.REPEATED_TEXT: "You have said the same {length} times.",
+    LoopPattern.GOAL_DRIFT: "What you do no longer serves the task you were given.",
 }
 
 
