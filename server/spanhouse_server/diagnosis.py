@@ -19,6 +19,7 @@ FREE_WARN, FREE_FAIL = 0.10, 0.03
 FREE_BYTES_FAIL: Final = 512 << 20
 JOURNAL_WARN: Final = 0.5
 _NAMED: Final = 3
+_BAD_KEYS: Final = ("unknown", "revoked", "expired")
 
 
 class Level(StrEnum):
@@ -46,7 +47,7 @@ class Finding:
 
 
 def diagnose(system: System, *, program: str, before: datetime, after: datetime) -> list[Finding]:
-    """Return the findings on a server's state (``GET /api/v1/system``).
+    """Return the findings on a server's state (``GET /api/v1/system``); a key of some tenants sees those of records.
 
     Args:
         system: the state.
@@ -54,8 +55,10 @@ def diagnose(system: System, *, program: str, before: datetime, after: datetime)
         before: this machine's time when it asked.
         after: and when it had the answer.
     """
-    found = [_versions(system, program), _ready(system), *_store(system), _journal(system), _dead_letters(system)]
-    return [*found, *_records(system), *_disks(system), _clock(system, before, after)]
+    found = [_versions(system, program), _ready(system)]
+    if system["store"] is not None:
+        found += [*_store(system), _journal(system), _dead_letters(system), *_callers(system), *_disks(system)]
+    return [*found, *_records(system), _clock(system, before, after)]
 
 
 def unreachable(url: str, why: str) -> list[Finding]:
@@ -66,7 +69,8 @@ def unreachable(url: str, why: str) -> list[Finding]:
 
 def _versions(system: System, program: str) -> Finding:
     theirs = system["versions"]
-    said = f"spanhouse {theirs['spanhouse']}, engine {theirs['engine']}, python {theirs['python']}"
+    parts = {"spanhouse": theirs["spanhouse"], "engine": theirs["engine"], "python": theirs["python"]}
+    said = ", ".join(f"{name} {number}" for name, number in parts.items() if number)
     if theirs["spanhouse"] == program:
         return Finding("versions", Level.OK, said)
     todo = f"this program is {program}: bring both to one version"
@@ -121,6 +125,16 @@ def _dead_letters(system: System) -> Finding:
     said = f"{letters['letters']:,} requests set aside, the newest {letters['newest_at']}: {reasons}"
     todo = f"they are whole in {letters['folder']}: report them, send them again after an upgrade, or delete them"
     return Finding("dead letters", Level.WARN, said, todo)
+
+
+def _callers(system: System) -> Iterator[Finding]:
+    bad = {why: count for why, count in system["refused_callers"].items() if why in _BAD_KEYS}
+    if not bad:
+        yield Finding("keys", Level.OK, "nobody showed one that is no good since the start")
+        return
+    said = _few([f"{count:,} x {why}" for why, count in bad.items()])
+    todo = "somebody has an old key or guesses: see spanhouse_server_refused_callers_total and 'spanhouse keys list'"
+    yield Finding("keys", Level.WARN, f"refused since the start: {said}", todo)
 
 
 def _records(system: System) -> Iterator[Finding]:

@@ -67,12 +67,13 @@ def report(parts: Parts, now: datetime, tenants: frozenset[str] | None = None) -
         },
         "dead_letters": _dead_letters(parts.settings.data_dir / "journal" / "dead-letters"),
         "disks": _disks(parts),
+        "refused_callers": parts.guard.refusals.totals(),
         **_of_store(parts, now, ready.figures),
     }
 
 
 def _of_tenants(parts: Parts, now: datetime, tenants: frozenset[str], *, ready: bool) -> dict[str, Any]:
-    machines = dict.fromkeys(("journal", "dead_letters", "disks", "store", "schema"))
+    machines = dict.fromkeys(("journal", "dead_letters", "disks", "store", "schema", "refused_callers"))
     try:
         told = _of_runs(TenantStore(parts.store, tenants), now, _ledger(parts.store, now, tenants))
     except StorageError:

@@ -47,6 +47,15 @@ def test_a_gap_is_said_loudly_with_its_minute(state: dict[str, object]) -> None:
     assert "is accounted for" not in shown(app)
 
 
+def test_a_key_of_one_tenant_sees_the_records_and_nothing_of_the_machine(state: dict[str, object]) -> None:
+    state |= dict.fromkeys(("journal", "dead_letters", "disks", "store", "schema", "refused_callers"))
+    app = opened("system")
+    assert {"Received", "Stored"} < {metric.label for metric in app.metric}
+    assert "Waiting" not in {metric.label for metric in app.metric}
+    assert "a key of * shows them" in shown(app)
+    assert "/data" not in shown(app)
+
+
 def test_a_store_that_is_away_leaves_the_rest_of_the_page(state: dict[str, object]) -> None:
     state |= {"reasons": ["the store has been away for 40 s"], "schema": None, "ledger": None}
     state["store"] = {"url": "x", "error": "refused", "bytes": None, "tables": [], "kind": "server", "away_seconds": 40}

@@ -20,6 +20,7 @@ WELL: dict[str, Any] = {
     "versions": {"spanhouse": "1.0", "python": "3.11", "engine": "26.9", "schema": 6},
     "journal": {"bytes": 10, "limit": GIB, "pending_records": 0, "pending_items": 0, "pending_seconds": 0.0},
     "dead_letters": {"letters": 0, "folder": "/data/dead-letters", "newest_at": None, "reasons": {}},
+    "refused_callers": {},
     "disks": [{"of": "data", "path": "/data", "free": 50 * GIB, "total": 100 * GIB}],
     "store": {"kind": "embedded", "url": "/data/store", "away_seconds": 0.0, "error": None, "bytes": 9, "tables": [{}]},
     "schema": {"number": 6, "drift": []},
@@ -70,11 +71,23 @@ def test_a_server_that_is_well_has_no_finding_but_fine_ones() -> None:
             {"disk of the data": Level.FAIL},
         ),
         ({"disks": [{"of": "data", "path": "/", "free": 9, "total": 10}]}, {"disk of the data": Level.FAIL}),
+        ({"refused_callers": {"no key": 9, "rate": 2, "role": 1}}, {}),
+        ({"refused_callers": {"revoked": 3, "unknown": 2}}, {"keys": Level.WARN}),
         ({"versions.spanhouse": "0.9"}, {"versions": Level.WARN}),
     ],
 )
 def test_each_check_finds_what_it_looks_for(changes: dict[str, Any], expected: dict[str, Level]) -> None:
     assert levels(changes) == expected
+
+
+def test_a_key_of_some_tenants_is_told_of_their_records_and_of_no_machine() -> None:
+    machines = dict.fromkeys(("journal", "dead_letters", "disks", "store", "schema", "refused_callers"))
+    state = {**deepcopy(WELL), **machines, "versions": {"spanhouse": "1.0", "engine": None, "python": None}}
+    state["ledger"]["gaps"] = [{"minute": "2026-03-04T11:00:00Z", "missing": 5}]
+    found = {each.check: each for each in diagnose(state, program="1.0", before=NOW, after=NOW)}
+    assert set(found) == {"versions", "ready", "ledger", "runs", "prices", "clock"}
+    assert found["versions"].said == "spanhouse 1.0"
+    assert found["ledger"].level is Level.FAIL
 
 
 def test_only_what_the_answers_time_cannot_explain_is_skew() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,12 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from prometheus_client.parser import text_string_to_metric_families
 from tests.support import otlp_bodies as otlp
 from tests.support.served import Served, problem, serving
 from tests.support.served_runs import fill, ids
 
+from spanhouse.audit.registry import build
 from spanhouse_alerts.check import loads
 from spanhouse_server.api.alerts import of_tenants
+from spanhouse_server.keys import changes
 
 SECRETS: list[str] = []
 
@@ -290,6 +294,80 @@ def test_a_revoked_key_is_refused_at_once_and_a_rotated_one_after_the_overlap(ke
     problem(client.get("/api/v1/runs"), 401)
     problem(keyed.anyone.get("/api/v1/runs", headers={"authorization": f"Bearer {text}"}), 401)
     problem(keyed.operator.post(f"/api/v1/keys/{successor}/rotate", json={}), 409)
+
+
+def test_every_change_of_a_key_is_in_the_trail_of_its_tenants_with_who_did_it(keyed: Keyed) -> None:
+    """Whoever may read one tenant's trail learns of no other tenant; the secret stands nowhere."""
+    admin = keyed.key("admin", "initech", "hooli", name="chief")
+    chief = f"{keyed.id_of(admin)} (chief)"
+    made = admin.post("/api/v1/keys", json={"role": "read", "tenants": ["initech", "hooli"], "name": "x"}).json()
+    SECRETS.append(made["secret"])
+    old = made["key"]["id"]
+    new = admin.post(f"/api/v1/keys/{old}/rotate", json={"overlap_seconds": 60}).json()
+    SECRETS.append(new["secret"])
+    for _ in range(2):
+        assert admin.post(f"/api/v1/keys/{new['key']['id']}/revoke").status_code == 200
+    reader = keyed.key("read", "initech")
+
+    def trail(client: httpx.Client) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = client.get("/api/v1/audit", params={"limit": 500}).json()["events"]
+        return [each for each in found if each["name"].startswith("key.")]
+
+    deadline = time.monotonic() + 30
+    while len(events := trail(reader)) < 5 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [(each["name"], each["data"]["key"], each["data"]["by"]) for each in events] == [
+        ("key.create", keyed.id_of(admin), "operator"),
+        ("key.create", old, chief),
+        ("key.rotate", old, chief),
+        ("key.revoke", new["key"]["id"], chief),
+        ("key.create", keyed.id_of(reader), "operator"),
+    ]
+    assert events[2]["data"]["replaced_by"] == new["key"]["id"]
+    assert {(each["tenant"], each["stream"]) for each in events} == {("initech", "control")}
+    assert all(each["data"]["tenants"] == ["initech"] for each in events)
+    assert all(build(each["name"], each["data"]) for each in events)
+    assert not any(text in str(events) for text in SECRETS)
+    assert changes.untold(keyed.served.parts.state) == []
+
+
+OTLP = {"content-type": "application/x-protobuf"}
+
+
+def refused(keyed: Keyed) -> dict[tuple[str, str], float]:
+    """Return how many were turned away, by door and reason."""
+    text = keyed.operator.get("/metrics").text
+    assert not any(secret in text for secret in SECRETS)
+    families = {each.name: each for each in text_string_to_metric_families(text)}
+    samples = families["spanhouse_server_refused_callers"].samples
+    return {
+        (each.labels["door"], each.labels["reason"]): each.value for each in samples if each.name.endswith("_total")
+    }
+
+
+def test_who_is_turned_away_is_counted_by_door_and_reason(keyed: Keyed, acme: httpx.Client) -> None:
+    gone, late = keyed.key("read", "acme"), keyed.key("read", "acme", expires_seconds=0.001)
+    keyed.operator.post(f"/api/v1/keys/{keyed.id_of(gone)}/revoke")
+    sender = {"authorization": "Bearer shk_" + "a" * 8 + "_" + "b" * 43}
+    before = refused(keyed)
+    asked: dict[tuple[str, str], Callable[[], httpx.Response]] = {
+        ("api", "no key"): lambda: keyed.anyone.get("/api/v1/runs"),
+        ("api", "unknown"): lambda: keyed.anyone.get("/api/v1/runs", headers=sender),
+        ("api", "revoked"): lambda: gone.get("/api/v1/runs"),
+        ("api", "expired"): lambda: late.get("/api/v1/runs"),
+        ("api", "role"): lambda: acme.post("/api/v1/control", json={}),
+        ("api", "tenant"): lambda: acme.get("/api/v1/runs", params={"tenant": "globex"}),
+        ("otlp", "unknown"): lambda: keyed.anyone.post("/v1/traces", headers={**sender, **OTLP}),
+        ("otlp", "role"): lambda: acme.post("/v1/traces", headers=OTLP),
+    }
+    for ask in asked.values():
+        assert ask().status_code in {401, 403}
+    after = refused(keyed)
+    assert {door: after[door] - before[door] for door in after if after[door] != before[door]} == dict.fromkeys(
+        asked, 1
+    )
+    told = keyed.operator.get("/api/v1/system").json()["refused_callers"]
+    assert told["revoked"] == sum(count for (_, why), count in after.items() if why == "revoked")
 
 
 def test_what_is_no_key_is_not_made(keyed: Keyed) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import httpx
@@ -40,6 +43,7 @@ class Keyed:
 
     def __init__(self, server: ServerProcess, port: int, sender: str, reader: str) -> None:
         self.server, self.grpc, self.sender, self.reader = server, f"127.0.0.1:{port}", sender, reader
+        self.operator = (server.data / "operator.token").read_text().strip()
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +199,27 @@ def test_offline_manages_a_key_as_the_server_does(tmp_path: Path) -> None:
     assert json.loads(offline(tmp_path, "revoke", key_id, "--json"))["key"]["state"] == "revoked"
     states = {key["id"]: key["state"] for key in json.loads(offline(tmp_path, "list", "--json"))["keys"]}
     assert states == {key_id: "revoked", rotated["key"]["id"]: "active"}
+
+
+def test_a_key_made_while_no_server_ran_is_in_the_trail_of_the_next_one(keyed: Keyed) -> None:
+    """Nobody who holds the data directory makes a key that nobody hears of."""
+    for _ in range(300):
+        events = events_of(keyed.server, keyed.operator, "key.create")
+        if len(events) >= 2:
+            break
+        time.sleep(0.1)
+    said = {event["data"]["role"]: (event["tenant"], event["data"]) for event in events}
+    assert said["ingest"][0] == "acme"
+    assert said["ingest"][1]["name"] == "agents"
+    assert said["ingest"][1]["by"] == f"{getpass.getuser()} (offline)"
+    assert said["read"][0] == "default"
+    assert said["read"][1]["tenants"] == ["*"]
+
+
+def events_of(server: ServerProcess, secret: str, name: str) -> list[dict[str, Any]]:
+    """Return the audit events of a name, as the operator sees them."""
+    given = {"authorization": f"Bearer {secret}"}
+    answer = httpx.get(f"{server.url}/api/v1/audit", params={"name": name}, headers=given, timeout=60)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["events"]
+    return found

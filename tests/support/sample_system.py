@@ -51,6 +51,7 @@ def system(now: datetime) -> Json:
             "newest_at": rfc3339(now),
             "reasons": {"odd": 3},
         },
+        "refused_callers": {},
         "disks": [{"of": "data", "path": "/data", "free": 50 * GIB, "total": 100 * GIB}],
         "store": {
             "kind": "embedded",

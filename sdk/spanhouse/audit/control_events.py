@@ -32,6 +32,32 @@ class Kill(AuditEvent, event="kill"):
     flag_id: str | None = None
 
 
+class _KeyChange(AuditEvent):
+    """What was done to an API key, and by whom. Stands in the trail of each tenant the key is for."""
+
+    key: str
+    by: str
+    tenants: list[str]
+    name: str | None = None
+    role: str | None = None
+    environment: str | None = None
+    expires_at: str | None = None
+
+
+class KeyCreate(_KeyChange, event="key.create"):
+    """A key was made."""
+
+
+class KeyRevoke(_KeyChange, event="key.revoke"):
+    """A key was ended."""
+
+
+class KeyRotate(_KeyChange, event="key.rotate"):
+    """A key was replaced by another, and ends when the overlap is over."""
+
+    replaced_by: str
+
+
 class Disabled(AuditEvent, event="disabled"):
     """A call or run was refused because its tool, agent, user or tenant is switched off."""
 

@@ -92,7 +92,7 @@ def revoked(request: Request, key_id: str) -> Response:
     guard, access = whole(request).guard, access_of(request)
     now = guard.ring.clock()
     _find(guard, access, key_id)
-    key = table.revoke(guard.ring.engine, key_id, now)
+    key = table.revoke(guard.ring.engine, key_id, access.name, now)
     guard.ring.changed()
     log.info("key %s revoked by %s", key.id, access.name)
     return json_answer({"key": key.as_json(now)})

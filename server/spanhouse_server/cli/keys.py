@@ -86,7 +86,7 @@ def create(
                 role=Role(role),
                 environment=environment,
                 name=name,
-                created_by=getpass.getuser(),
+                created_by=_person(),
                 expires_at=now + timedelta(seconds=expires) if expires else None,
                 now=now,
             )
@@ -149,7 +149,7 @@ def revoke(key_id: str, url: str, data: str | None, *, offline: bool, as_json: b
     if offline:
         with _state(data) as state:
             now = datetime.now(UTC)
-            answer = {"key": table.revoke(state, key_id, now).as_json(now)}
+            answer = {"key": table.revoke(state, key_id, _person(), now).as_json(now)}
     else:
         api = base.client(url, operator=True, data=data)
         answer = base.call(lambda: api.revoke_key(key_id))
@@ -172,7 +172,7 @@ def rotate(key_id: str, overlap: float, url: str, data: str | None, *, offline: 
     if offline:
         with _state(data) as state:
             now = datetime.now(UTC)
-            old, new, secret = table.rotate(state, key_id, timedelta(seconds=overlap), getpass.getuser(), now)
+            old, new, secret = table.rotate(state, key_id, timedelta(seconds=overlap), _person(), now)
         answer = {"key": new.as_json(now), "secret": secret, "replaced": old.as_json(now)}
     else:
         api = base.client(url, operator=True, data=data)
@@ -192,6 +192,10 @@ def _state(data: str | None) -> Iterator[Engine]:
             state.dispose()
     except SpanhouseError as error:
         base.fail(str(error))
+
+
+def _person() -> str:
+    return f"{getpass.getuser()} (offline)"
 
 
 def _tell(answer: dict[str, Any], *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Engine, Integer, String, Table, delete, insert, select
+from sqlalchemy import Column, Connection, DateTime, Engine, Integer, String, Table, delete, insert, select
 
 from spanhouse_storage.state import metadata
 
@@ -119,6 +119,16 @@ def add(  # noqa: D417 - the rest are the flag's fields
             # The row was needed for its number alone: lifting leaves nothing in force.
             connection.execute(delete(FLAGS).where(FLAGS.c.id == key[0]))
     return Flag(int(key[0]), action.value, scope.value, target, tenant, reason, by, created, expires)
+
+
+def take_number(connection: Connection, now: datetime) -> int:
+    """Return the next number of a control decision that is no flag; nobody else gets it."""
+    row = {"action": "", "scope": "", "target": "", "tenant": "", "reason": "", "by": ""}
+    created = now.astimezone(UTC).replace(tzinfo=None)
+    key = connection.execute(insert(FLAGS).values({**row, "created_at": created})).inserted_primary_key
+    assert key is not None
+    connection.execute(delete(FLAGS).where(FLAGS.c.id == key[0]))
+    return int(key[0])
 
 
 def active(engine: Engine, now: datetime) -> list[Flag]:

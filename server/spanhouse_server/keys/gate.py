@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from spanhouse_server import token
 from spanhouse_server.api.problems import problem_response
 from spanhouse_server.keys.guard import UNAVAILABLE_SECONDS, Guard
+from spanhouse_server.keys.refusals import Door, Why
 from spanhouse_server.keys.rights import Access, Need, Right, needed
 from spanhouse_server.keys.ring import KeysUnavailableError
 from spanhouse_server.keys.sessions import COOKIE
@@ -42,6 +43,7 @@ class Gate:
         try:
             refusal = self._judge(scope)
         except KeysUnavailableError as error:
+            self._guard.refusals.count(Door.API, Why.UNAVAILABLE)
             headers = {"Retry-After": str(UNAVAILABLE_SECONDS)}
             refusal = problem_response(HTTPStatus.SERVICE_UNAVAILABLE, "Keys cannot be checked", str(error), headers)
         if refusal is None:
@@ -60,11 +62,14 @@ class Gate:
         need = needed(scope.get("method", "GET"), path)
         if need is None:
             return None
-        access = self._guard.access(headers.get("authorization", ""))
+        shown = headers.get("authorization", "")
+        access = self._guard.access(shown)
         if not access.may(need):
+            self._guard.refusals.count(Door.API, Why.ROLE if access.name else self._guard.why(shown))
             return refused(access, need)
         foreign = access.foreign(_tenants(scope))
         if foreign:
+            self._guard.refusals.count(Door.API, Why.TENANT)
             detail = f"key {access.name} is for other tenants than {foreign[0][:100]!r}"
             return problem_response(HTTPStatus.FORBIDDEN, "The key is not for this tenant", detail)
         scope.setdefault("state", {})["access"] = access

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from spanhouse_collector.allowance import Allowance
@@ -16,6 +17,7 @@ from spanhouse_collector.caller import Caller, CallerRefusedError
 from spanhouse_collector.records import DEFAULT_TENANT
 from spanhouse_server import token
 from spanhouse_server.keys.auth import Auth
+from spanhouse_server.keys.refusals import Door, Refusals, Why
 from spanhouse_server.keys.rights import ANYONE, NOBODY, OPERATOR, PAGES, RIGHTS, Access, Right
 from spanhouse_server.keys.ring import KeyRing, KeysUnavailableError
 from spanhouse_server.keys.sessions import PREFIX, Sessions
@@ -35,6 +37,7 @@ class Guard:
         rate: spans, log records and data points a second for each tenant; 0 for no limit.
         size: bytes a second for each tenant, as decompressed; 0 for no limit.
         clock: the time, aware.
+        refusals: counts who is turned away.
         monotonic: seconds that only grow.
     """
 
@@ -47,10 +50,12 @@ class Guard:
         auth: Auth = Auth.AUTO,
         rate: float = 0,
         size: float = 0,
+        refusals: Refusals | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ring = KeyRing(engine, clock)
         self.sessions = Sessions(clock)
+        self.refusals = refusals or Refusals(CollectorRegistry())
         self._operator_token, self._auth = operator_token, auth
         self._rate, self._size, self._monotonic = rate, size, monotonic
         self._allowances: dict[frozenset[str] | str, Allowance] = {}
@@ -72,6 +77,15 @@ class Guard:
         """
         return self._known(bearer(authorization)) or (NOBODY if self.enforced() else ANYONE)
 
+    def why(self, authorization: str) -> Why:
+        """Return why what somebody showed is no good; `Why.ROLE` where it is, but not for this.
+
+        Raises:
+            KeysUnavailableError: nobody can say.
+        """
+        found = self.ring.judge(bearer(authorization))
+        return found if isinstance(found, Why) else Why.ROLE
+
     def login(self, text: str) -> str | None:
         """Return a cookie for the holder of the operator's token, a ticket, or a key that may read.
 
@@ -84,6 +98,7 @@ class Guard:
             return self.sessions.open("")
         found = None if text.startswith(PREFIX) else self._known(text)
         if found is None or Right.READ not in found.rights:
+            self.refusals.count(Door.PAGES, self.why(f"Bearer {text}"))
             return None
         return self.sessions.open(found.key)
 
@@ -103,11 +118,14 @@ class Guard:
             CallerRefusedError: 401 without a good key, 403 with one that is not for sending, 429 beyond the tenant's
                 rate, 503 where nobody can tell.
         """
+        shown = headers.get("authorization", "")
         try:
-            access = self.access(headers.get("authorization", ""))
+            access = self.access(shown)
         except KeysUnavailableError as error:
+            self.refusals.count(Door.OTLP, Why.UNAVAILABLE)
             raise CallerRefusedError(str(error), status=503, retry_after=UNAVAILABLE_SECONDS) from error
         if Right.SEND not in access.rights:
+            self.refusals.count(Door.OTLP, Why.ROLE if access.name else self.why(shown))
             if not access.name:
                 msg = (
                     "a key is needed to send telemetry here: send 'Authorization: Bearer shk_...' "
@@ -119,6 +137,7 @@ class Guard:
         allowance = self._allowance(access)
         wait = allowance.wait() if allowance is not None else 0
         if wait:
+            self.refusals.count(Door.OTLP, Why.RATE)
             msg = f"more was sent than a tenant may ({self._limits()}): send again after {wait} s"
             raise CallerRefusedError(msg, status=429, retry_after=wait)
         return Caller(

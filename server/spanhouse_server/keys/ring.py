@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from spanhouse.errors import SpanhouseError
 from spanhouse_server.keys import secret, table
+from spanhouse_server.keys.refusals import Why
 from spanhouse_server.keys.table import Key
 
 FRESH: Final = timedelta(seconds=30)
@@ -55,10 +56,19 @@ class KeyRing:
         Raises:
             KeysUnavailableError: nobody can say.
         """
+        found = self.judge(text)
+        return found if isinstance(found, Key) else None
+
+    def judge(self, text: str) -> Key | Why:
+        """Return the good key whose text this is, else why there is none.
+
+        Raises:
+            KeysUnavailableError: nobody can say.
+        """
         now = self.clock()
         key_id = secret.id_of(text)
         if key_id is None:
-            return None
+            return Why.UNKNOWN if text else Why.NO_KEY
         with self._lock:
             self._refresh(now, FRESH)
             key = self._keys.get(key_id)
@@ -67,8 +77,10 @@ class KeyRing:
                 key = self._keys.get(key_id)
             # A secret is compared whether the id is known or not, so that time does not tell which ids are.
             good = secret.proves(text, key.hash if key is not None else _NO_KEY)
-            if key is None or not good or key.state(now) != "active":
-                return None
+            if key is None or not good:
+                return Why.UNKNOWN
+            if key.state(now) != "active":
+                return Why(key.state(now))
             self._used[key.id] = now
             return key
 

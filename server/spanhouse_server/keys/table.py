@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Column, DateTime, Engine, Row, String, Table, Text, insert, select, update
 
 from spanhouse.errors import SpanhouseError
-from spanhouse_server.keys import secret
+from spanhouse_server.keys import changes, secret
 from spanhouse_server.keys.rights import Role
 from spanhouse_storage.state import metadata
 
@@ -147,6 +147,7 @@ def create(
     )
     with engine.begin() as connection:
         connection.execute(insert(KEYS).values(_row(key)))
+        changes.note(connection, "key.create", key.tenants, _said(key, created_by, now), now)
     return key, text
 
 
@@ -170,16 +171,19 @@ def get(engine: Engine, key_id: str) -> Key:
     return _key(row)
 
 
-def revoke(engine: Engine, key_id: str, now: datetime) -> Key:
+def revoke(engine: Engine, key_id: str, revoked_by: str, now: datetime) -> Key:
     """End a key and return it; one that is revoked already keeps its time.
 
     Raises:
         KeyNotFoundError: there is none with this id.
     """
+    key = get(engine, key_id)
     with engine.begin() as connection:
-        connection.execute(
+        ended = connection.execute(
             update(KEYS).where(KEYS.c.id == key_id, KEYS.c.revoked_at.is_(None)).values(revoked_at=_naive(now))
         )
+        if ended.rowcount:
+            changes.note(connection, "key.revoke", key.tenants, _said(key, revoked_by, now), now)
     return get(engine, key_id)
 
 
@@ -213,6 +217,8 @@ def rotate(engine: Engine, key_id: str, overlap: timedelta, created_by: str, now
     with engine.begin() as connection:
         connection.execute(insert(KEYS).values(_row(new)))
         connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(expires_at=_naive(ends), replaced_by=new_id))
+        said = {**_said(ended, created_by, now), "replaced_by": new_id}
+        changes.note(connection, "key.rotate", new.tenants, said, now)
     return ended, new, text
 
 
@@ -221,6 +227,12 @@ def used(engine: Engine, times: Mapping[str, datetime]) -> None:
     with engine.begin() as connection:
         for key_id, time in times.items():
             connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(last_used_at=_naive(time)))
+
+
+def _said(key: Key, by: str, now: datetime) -> dict[str, Any]:
+    shown = key.as_json(now)
+    named = ("name", "role", "environment", "expires_at")
+    return {"key": key.id, "by": by, **{name: shown[name] for name in named}}
 
 
 def _row(key: Key) -> dict[str, Any]:
