@@ -87,11 +87,13 @@ class RawAnswer:
 
     Attributes:
         body: the rows, whole.
+        rows: how many; None where the engine does not say.
         rows_read: rows read from tables; None where the engine does not say.
         bytes_read: uncompressed bytes read from tables; None where the engine does not say.
     """
 
     body: bytes
+    rows: int | None
     rows_read: int | None
     bytes_read: int | None
 

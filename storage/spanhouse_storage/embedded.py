@@ -112,7 +112,10 @@ class EmbeddedStore(ClickHouseStore):
                 answer = session.query(sql, output, params=dict(parameters or {}))
             except RuntimeError as error:
                 raise refused(str(error), "query") from error
-            return RawAnswer(answer.bytes() or b"", answer.rows_read(), answer.bytes_read())
+            # What the engine calls read is what it gave back; what it read is its storage's.
+            return RawAnswer(
+                answer.bytes() or b"", answer.rows_read(), answer.storage_rows_read(), answer.storage_bytes_read()
+            )
 
     @contextmanager
     def _locked(self, settings: Settings) -> Iterator[Any]:

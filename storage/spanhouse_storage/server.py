@@ -17,6 +17,7 @@ from spanhouse.errors import ConfigurationError
 from spanhouse_storage.clickhouse import READ_SETTINGS, ClickHouseStore, translate, translated, use_database
 from spanhouse_storage.contract import Parameters, RawAnswer, Settings, StorageError
 
+from spanhouse_storage.narrowing import SETTING, TableFilters
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 120
 
@@ -66,7 +67,27 @@ class ServerStore(ClickHouseStore):
         locked = {**(settings or {}), "readonly": "1"}
         with self._reader() as client, translated("query"):
             body = client.raw_query(sql, dict(parameters or {}), locked, fmt=output)
-        return RawAnswer(bytes(body), None, None)
+        return RawAnswer(bytes(body), None, None, None)
+
+    def query(self, sql: str, parameters: Parameters | None = None, settings: Settings | None = None) -> pa.Table:
+        """Return the statement's rows; see `contract.Store.query`."""
+        return super().query(sql, parameters, self._on_shards(settings))
+
+    def execute(self, sql: str, parameters: Parameters | None = None) -> None:
+        """Run a statement without rows, on every shard where there are several; see `contract.Store.execute`."""
+        if not self._cluster:
+            super().execute(sql, parameters)
+            return
+        for statement in statements(sql, self._cluster, self.info.database):
+            super().execute(statement, parameters)
+
+    def _on_shards(self, settings: Settings | None) -> Settings | None:
+        """Return settings whose conditions hold on the shards' own tables too: there a statement names those."""
+        given = (settings or {}).get(SETTING)
+        if not self._cluster or not isinstance(given, TableFilters):
+            return settings
+        local = {table + LOCAL: condition for table, condition in given.conditions.items()}
+        return {**(settings or {}), SETTING: TableFilters({**given.conditions, **local})}
 
     @contextmanager
     def _reader(self) -> Iterator[Client]:

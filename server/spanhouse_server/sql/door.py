@@ -127,6 +127,9 @@ class SqlDoor:
         engine_view.check(checked, seen.body.decode(errors="replace"))
         began = time.monotonic()
         answer = store.read_only(prefix + checked.sql, output, bound, limits)
+        # The engine does not bound what has one source row, however many come of it.
+        if answer.rows is not None and answer.rows > self.caps.rows:
+            raise self.caps.error(Cap.ROWS)
         if len(answer.body) > self.caps.bytes:
             raise self.caps.error(Cap.BYTES)
         return Answer(answer.body, answer.rows_read, answer.bytes_read, time.monotonic() - began, prefix + checked.sql)

@@ -203,7 +203,10 @@ def _check_name(name: str) -> None:
 def _check_in(node: exp.In) -> None:
     """Refuse a bare name after IN: the engine takes it for a table, whatever columns there are."""
     options = node.args.get("expressions") or []
-    bare = node.args.get("field") is not None or (len(options) == 1 and isinstance(options[0].unnest(), exp.Column))
+    field = node.args.get("field")
+    bare = (field is not None and not isinstance(field, exp.Placeholder)) or (
+        len(options) == 1 and isinstance(options[0].unnest(), exp.Column)
+    )
     if bare:
         msg = "a bare name after IN means a table: write IN (SELECT …), or has(array, value)"
         raise StatementRefusedError(msg)
