@@ -12,9 +12,11 @@ Recording needs ``spanhouse.init``; without it the runtime works the same and re
 
 from spanhouse_runtime.agent import Agent
 from spanhouse_runtime.control import Control
+from spanhouse_runtime.guard import CallRefused, Guard, GuardedRun, Rate, current_guarded_run
 from spanhouse_runtime.idempotency import MemoryIdempotencyStore
 from spanhouse_runtime.idempotency_sqlite import SqliteIdempotencyStore
 from spanhouse_runtime.limits import Limits
+from spanhouse_runtime.loops import GoalCheck, LoopSettings
 from spanhouse_runtime.model import Message, Model, ModelRequest, ModelResponse, ToolCall, Usage
 from spanhouse_runtime.money import Price
 from spanhouse_runtime.policy import Condition, Decision, Policy, Rule
@@ -25,10 +27,15 @@ from spanhouse_runtime.tools import Tool, ToolFailure, tool
 
 __all__ = [
     "Agent",
+    "CallRefused",
     "Condition",
     "Control",
     "Decision",
+    "GoalCheck",
+    "Guard",
+    "GuardedRun",
     "Limits",
+    "LoopSettings",
     "MemoryIdempotencyStore",
     "Message",
     "Model",
@@ -36,6 +43,7 @@ __all__ = [
     "ModelResponse",
     "Policy",
     "Price",
+    "Rate",
     "Rule",
     "RunResult",
     "ScriptedModel",
@@ -44,6 +52,7 @@ __all__ = [
     "ToolCall",
     "ToolFailure",
     "Usage",
+    "current_guarded_run",
     "load_policy",
     "tool",
 ]

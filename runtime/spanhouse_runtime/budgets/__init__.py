@@ -1,0 +1,6 @@
+"""Budgets that runs and processes share. Needs SQLAlchemy: ``pip install "spanhouse[runtime]"``."""
+
+from spanhouse_runtime.budgets.rules import Budget, Scope
+from spanhouse_runtime.budgets.store import BudgetStore
+
+__all__ = ["Budget", "BudgetStore", "Scope"]
