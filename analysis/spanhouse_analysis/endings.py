@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -64,7 +64,12 @@ def verdicts(groups: Groups, ended: Flags, left: Flags, handover: Flags) -> pl.D
     last_tool = _last(groups, groups.counted.executed)
     guardrail = _last(groups, failing & (groups.rows["span_class"] == GUARDRAIL).to_numpy())
     rows = groups.rows
-    reported, finish = rows["stop_reason"], rows["finish_reasons"]
+    # One look at each column: a look a run costs more than the verdict.
+    at_root = _at(rows["stop_reason"], groups.root)
+    at_principal = _at(rows["stop_reason"], groups.principal)
+    finish = _at(rows["finish_reasons"], last_model)
+    guards = _at(rows["name"], guardrail)
+    handed = (last_tool != NONE) & handover[np.where(last_tool != NONE, last_tool, 0)]
     result: list[tuple[str, str, str, str, str, str]] = []
     for run in range(groups.keys.height):
         if not (ended[run] or left[run]):
@@ -73,18 +78,25 @@ def verdicts(groups: Groups, ended: Flags, left: Flags, handover: Flags) -> pl.D
         root = int(groups.root[run])
         failed = ended[run] and failing[root]
         signs = Signs(
-            reported=(reported[root] or reported[int(groups.principal[run])]) if root != NONE else "",
+            reported=(at_root[run] or at_principal[run]) if root != NONE else "",
             root=_failure(rows, root) if failed else None,
             innermost=_failure(rows, int(innermost[run])) if failed else None,
-            finish_reasons=tuple(finish[int(last_model[run])]) if not failed and last_model[run] != NONE else (),
-            handed_over=bool(last_tool[run] != NONE and handover[last_tool[run]]),
-            guardrail=rows["name"][int(guardrail[run])] if guardrail[run] != NONE else "",
+            finish_reasons=tuple(finish[run] or ()) if not failed else (),
+            handed_over=bool(handed[run]),
+            guardrail=guards[run] or "",
         )
         verdict = judge(signs) if ended[run] else ABANDONED
         reason = verdict.reason
         types, message = _said(signs)
         result.append((str(reason), reason.code.value, reason.subject, verdict.source, types, message))
     return pl.DataFrame(result, schema=_VERDICT, orient="row")
+
+
+def _at(column: pl.Series, rows: Rows) -> list[Any]:
+    """Return the column's value at each of the rows, None at ``NONE``."""
+    there = rows != NONE
+    values = iter(column.gather(pl.Series(rows[there])).to_list())
+    return [next(values) if known else None for known in there]
 
 
 def _failing(groups: Groups) -> Flags:

@@ -103,12 +103,14 @@ def _successor(old: Published, runs: list[Published]) -> str:
 
 def _filled(rows: list[dict[str, object]], schema: pl.Schema) -> pl.DataFrame:
     """Return rows with the table's columns: empty text and lists, zero, or null where the table may hold that."""
-    given = pl.DataFrame(rows, schema={name: schema[name] for name in (rows[0] if rows else {})}, orient="row")
+    if not rows:
+        return schema.to_frame()
+    given = pl.DataFrame(rows, schema={name: schema[name] for name in rows[0]}, orient="row")
     columns = [
         pl.col(name) if name in given.columns else pl.lit(_empty(name, dtype), dtype=dtype).alias(name)
         for name, dtype in schema.items()
     ]
-    return given.select(columns) if rows else schema.to_frame()
+    return given.select(columns)
 
 
 def _empty(name: str, dtype: pl.DataType) -> object:

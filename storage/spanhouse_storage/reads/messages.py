@@ -15,6 +15,8 @@ _COLUMNS = (
     *("input", "output", "system_instructions", "tool_definitions"),
 )
 _TRACES_A_QUERY = 1_000
+_FEW = 20
+"""Most agents send no messages in log records; before many traces are asked about, it is asked whether anyone does."""
 
 
 def messages_of_traces(
@@ -25,6 +27,8 @@ def messages_of_traces(
     Columns: `tenant, trace_id, span_id, record_id, time, input, output, system_instructions, tool_definitions`; each
     text is a JSON array or empty. `span_ids` narrows it to some spans; None means all.
     """
+    if len(traces) > _FEW and not store.query("SELECT 1 FROM messages LIMIT 1").num_rows:
+        traces = ()
     chosen = "1" if span_ids is None else "span_id IN {spans:Array(String)}"
     statement = sql.compose("spanhouse_storage", "messages_of_traces", chosen=chosen)
     parameters = {} if span_ids is None else {"spans": list(span_ids)}
