@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from sqlalchemy import Engine
 from starlette.responses import RedirectResponse
 
@@ -30,6 +30,7 @@ from spanhouse_server.api import (
     alerts,
     audit,
     control,
+    deletions,
     export,
     health,
     keys,
@@ -64,6 +65,7 @@ from spanhouse_server.keys.refusals import Refusals
 from spanhouse_server.keys.sessions import COOKIE
 from spanhouse_server.keys.trail import Trail
 from spanhouse_server.leadership import Alone, Job, Leadership
+from spanhouse_server.pages import LatePages
 from spanhouse_server.parts import Parts
 from spanhouse_server.readiness import Readiness
 from spanhouse_server.reprocess import Reprocessing
@@ -212,6 +214,31 @@ def _nothing(*_: object) -> None:
     """Do nothing with what is stored: another process computes its facts."""
 
 
+def _routers(role: Role) -> list[APIRouter]:
+    """Return the routes of the API; a collector has none."""
+    if role is Role.COLLECTOR:
+        return []
+    readings = (
+        *(
+            runs,
+            sessions,
+            tail,
+            requests,
+            metrics,
+            points,
+            tools,
+            models,
+            scores,
+            audit,
+            alerts,
+            ledger,
+            system,
+            export,
+        ),
+    )
+    return [part.router for part in (*readings, control, keys, reprocess, sql, deletions)]
+
+
 def create_app(parts: Parts) -> FastAPI:
     """Return the ASGI application that serves OTLP (over gRPC too), the API and the dashboards of these parts."""
     door = Door(
@@ -221,7 +248,6 @@ def create_app(parts: Parts) -> FastAPI:
         collector=parts.settings.collector,
     )
     dashboards = _dashboards(parts)
-    enter_dashboards = dashboards.lifespan() if dashboards is not None else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -258,8 +284,8 @@ def create_app(parts: Parts) -> FastAPI:
                 )
                 await sql_front.start()
                 stack.push_async_callback(sql_front.stop)
-            if enter_dashboards is not None:
-                await stack.enter_async_context(enter_dashboards(app))
+            if dashboards is not None:
+                await stack.enter_async_context(dashboards.lifespan(app))
             yield
 
     app = FastAPI(
@@ -280,24 +306,8 @@ def create_app(parts: Parts) -> FastAPI:
     problems.install(app)
     app.include_router(otlp_router(door))
     app.include_router(health.router)
-    readings = (
-        runs,
-        sessions,
-        tail,
-        requests,
-        metrics,
-        points,
-        tools,
-        models,
-        scores,
-        audit,
-        alerts,
-        ledger,
-        system,
-        export,
-    )
-    for part in (*live, *readings, control, keys, reprocess, sql):
-        app.include_router(part.router, dependencies=[Depends(parameters.known_only)])
+    for part in _routers(parts.settings.role):
+        app.include_router(part, dependencies=[Depends(parameters.known_only)])
     if dashboards is not None:
         app.include_router(login.router)
         app.mount("/ui", dashboards)
@@ -315,13 +325,17 @@ async def _ended(task: asyncio.Task[None]) -> None:
         await task
 
 
-def _dashboards(parts: Parts) -> Any:  # noqa: ANN401 - streamlit's App, imported only where pages are served
-    if not parts.settings.ui:
+def _dashboards(parts: Parts) -> LatePages | None:
+    if not parts.settings.ui or parts.settings.role is Role.COLLECTOR:
         return None
-    from spanhouse_dashboards.mount import streamlit_app  # noqa: PLC0415 - half a second, saved where there is no UI
 
-    # A page asks the API as its visitor does, so the API's own narrowing holds for the pages too.
-    return streamlit_app(url=parts.settings.url, cookie=COOKIE)
+    def make() -> Any:  # noqa: ANN401 - streamlit's App
+        from spanhouse_dashboards.mount import streamlit_app  # noqa: PLC0415 - half a second nobody need wait for
+
+        # A page asks the API as its visitor does, so the API's own narrowing holds for the pages too.
+        return streamlit_app(url=parts.settings.url, cookie=COOKIE)
+
+    return LatePages(make)
 
 
 def with_free_grpc(settings: Settings) -> Settings:

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, select, update
 
-from spanhouse_alerts.notify import apprise_, webhook
+from spanhouse_alerts.notify import webhook
 from spanhouse_alerts.notify.errors import DeliveryError
 from spanhouse_alerts.rules import Receiver
 from spanhouse_alerts.state import micros, moment, outbox
@@ -39,6 +39,8 @@ def send(receiver: Receiver, key: str, payload: Mapping[str, Any], now: datetime
     if receiver.webhook is not None:
         webhook.post(receiver.webhook, key, payload, now)
     else:
+        from spanhouse_alerts.notify import apprise_  # noqa: PLC0415 - a quarter of a second of every start
+
         apprise_.post(receiver, key, payload)
 
 
@@ -100,6 +102,7 @@ class Deliverer:
 
     def start(self) -> None:
         """Deliver in the background until `stop`."""
+        self._stopping.clear()
         self._thread = Thread(target=self._run, name="alert-deliverer")
         self._thread.start()
 
