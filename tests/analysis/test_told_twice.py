@@ -175,9 +175,7 @@ def test_the_ai_sdks_operation_around_calls_that_the_provider_tells_of_adds_noth
 def test_agents_told_of_twice_are_one_run() -> None:
     outer = {"openinference.span.kind": "AGENT", "agent.name": "weather_agent"}
     run = run_of(
-        traces(
-            span(outer, number=1, name="weather_agent", **at(0, 20)), scope="openinference.instrumentation.langchain"
-        ),
+        traces(span(outer, number=1, name="weather", **at(0, 20)), scope="openinference.instrumentation.langchain"),
         traces(span(AGENT, number=2, parent=1, name="invoke_agent weather_agent", **at(0.1, 19)), scope="my.agent"),
         traces(span(genai(120, 30), number=3, parent=2, name="chat", **at(1, 2)), scope="my.agent"),
     )
