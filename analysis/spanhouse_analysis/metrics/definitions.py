@@ -221,7 +221,15 @@ _METRICS: Final = (
     ),
     _total("tool_calls", "calls", "Tool calls made.", "tool_calls", tool=Parts(("status",), _CALLED.cast(pl.Float64))),
     _total("model_calls", "calls", "Model calls made.", "model_calls"),
-    Metric("runs", "runs", "count", "Ended runs.", "ended runs", Parts((), _ONE), Parts(("run_id",), pl.col("run_id"))),
+    Metric(
+        "runs",
+        "runs",
+        "count",
+        "Ended runs.",
+        "ended runs",
+        Parts((), _ONE),
+        Parts(("tenant", "run_id"), pl.struct("tenant", "run_id")),
+    ),
     Metric("throughput", "runs/min", "rate", "Ended runs per minute.", "ended runs / minutes", Parts((), _ONE)),
     Metric("runs_active", "runs", "gauge", "Runs that are going on now.", "runs without an end, whatever the window"),
 )

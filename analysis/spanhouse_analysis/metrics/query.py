@@ -33,6 +33,8 @@ class MetricQuery:
         by: what to group by: ``tool`` or any of ``RUN_GROUPS``; ``SPEND_GROUPS`` where the metric is about calls.
         step: length of the time buckets in seconds, aligned to midnight UTC; None for one bucket.
         filters: which runs; its own ``since`` and ``until`` hold where those above are None.
+        exact: read runs and calls themselves however long the window; else long ones may be read from kept parts, with
+            quantiles within 1 %.
     """
 
     names: Sequence[str]
@@ -41,6 +43,7 @@ class MetricQuery:
     by: Sequence[str] = ()
     step: float | timedelta | None = None
     filters: RunFilter = field(default_factory=RunFilter)
+    exact: bool = False
 
     def metrics(self) -> list[Metric]:
         """Return the metrics asked for.
@@ -98,7 +101,11 @@ class MetricQuery:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One metric of one group in one time bucket; ``None`` where there is no data, never 0."""
+    """One metric of one group in one time bucket; ``None`` where there is no data, never 0.
+
+    Attributes:
+        sampled: the figure is estimated: some runs stand for others that were sampled out.
+    """
 
     metric: str
     group: dict[str, str]
@@ -110,6 +117,7 @@ class Point:
     low: float | None
     high: float | None
     unit: str
+    sampled: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the point as the API gives it."""
@@ -124,6 +132,7 @@ class Point:
             "low": _stable(self.low),
             "high": _stable(self.high),
             "unit": self.unit,
+            "sampled": self.sampled,
         }
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from spanhouse_analysis import frames
 from spanhouse_analysis.metrics.definitions import Metric
+from spanhouse_analysis.metrics.reductions import COUNT, FIRST, OF, SAMPLED, SQUARE, SUM
 from spanhouse_storage import Store, sql
 from spanhouse_storage.reads import RunFilter
 from spanhouse_storage.reads.filters import where_steps
@@ -18,7 +19,6 @@ _ENDED: Final = "toUnixTimestamp64Nano(ended_at)"
 _OF_RUN: Final = {"type": "run_type"}
 
 BUCKET: Final = "bucket"
-FIRST: Final = "first_ns"
 
 
 def sums(
@@ -26,21 +26,33 @@ def sums(
 ) -> pl.DataFrame:
     """Return one row a group and time bucket with the sums of each metric over the calls that ended in the window.
 
-    Columns: the groups, ``bucket`` (its start in nanoseconds, null without ``step``), ``first_ns`` (the earliest end),
-    and of each metric ``<name>:sum``, ``<name>:of`` (how many calls it is known of) and ``<name>:deviation``.
+    Columns: the groups, ``bucket`` (its start in nanoseconds, null without ``step``), and the parts as in `reductions`.
+
+    What runs spent that were sampled out is stored, so these sums need no weights and are exact. Only a filter on what is
+    known of runs alone (why they stopped, how they came out) has to do with those kept, and weighs them.
     """
+    weight = "weight" if by_runs(wanted) else "1."
     bucket = f"intDiv({_ENDED}, {step}) * {step}" if step else "CAST(NULL AS Nullable(Int64))"
     columns = [*(f"{_OF_RUN.get(name, name)} AS `by_{name}`" for name in by), f"{bucket} AS bucket_ns"]
-    columns.append(f"min({_ENDED}) AS {FIRST}")
+    columns += [f"min({_ENDED}) AS {FIRST}", f"max({weight} != 1) AS {SAMPLED}"]
     for metric in metrics:
+        known = f"if(isNull({metric.spend}), 0., {weight})"
+        weighted = f"ifNull(toFloat64({metric.spend}), 0.) * {weight}"
         columns += [
-            f"toFloat64(ifNull(sum({metric.spend}), 0)) AS `{metric.name}:sum`",
-            f"count({metric.spend}) AS `{metric.name}:of`",
-            f"stddevSampStable(toFloat64({metric.spend})) AS `{metric.name}:deviation`",
+            f"sum({weighted}) AS `{metric.name}{SUM}`",
+            f"sum({known}) AS `{metric.name}{OF}`",
+            f"toFloat64(count({metric.spend})) AS `{metric.name}{COUNT}`",
+            f"sum({weighted} * {weighted}) AS `{metric.name}{SQUARE}`",
         ]
     groups = ", ".join([*(f"`by_{name}`" for name in by), "bucket_ns"])
     found = _read(store, wanted, "spend_sums", columns=", ".join(columns), groups=groups)
-    return found.rename({**{f"by_{name}": name for name in by}, "bucket_ns": BUCKET})
+    table = found.rename({**{f"by_{name}": name for name in by}, "bucket_ns": BUCKET})
+    return table.with_columns(pl.col(SAMPLED).cast(pl.Boolean))
+
+
+def by_runs(wanted: RunFilter) -> bool:
+    """Return whether a filter asks what only rows of ``runs`` tell, beside what calls tell of themselves."""
+    return "FROM runs " in where_steps(wanted)[0]
 
 
 def largest_runs(store: Store, wanted: RunFilter, metric: Metric, limit: int) -> list[str]:

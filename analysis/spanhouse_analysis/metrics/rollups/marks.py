@@ -1,0 +1,55 @@
+"""Saying that kept parts of metrics no longer hold: what a mark looks like and how it is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+import pyarrow as pa
+
+from spanhouse_analysis.metrics.rollups.layout import LAYOUTS, LEVELS
+from spanhouse_storage import Store
+from spanhouse_storage.reads.times import micros
+from spanhouse_storage.tables import SCHEMAS
+
+TABLE: Final = "metric_parts"
+
+
+def mark_dirty(store: Store, tenant: str, minutes: Iterable[datetime], *, now: datetime | None = None) -> None:
+    """Make the metrics of these times be computed from runs until their parts are computed anew.
+
+    Args:
+        store: where the parts are.
+        tenant: whose runs or calls change.
+        minutes: when those ended that are added, changed or taken away; any time within the hour will do.
+        now: the time of marking. Mark before the change: parts are computed anew a minute after the mark at the earliest.
+    """
+    write(store, {(tenant, time) for time in minutes}, 2 * micros(now or datetime.now(UTC)))
+
+
+def write(store: Store, changes: Iterable[tuple[str, datetime]], version: int) -> None:
+    """Write marks for the hours and days of these tenants and times."""
+    buckets = sorted(
+        {(tenant, level, int(time.timestamp()) // level * level) for tenant, time in changes for level in LEVELS}
+    )
+    if not buckets:
+        return
+    lists: dict[str, list[object]] = {field.name: [] for field in SCHEMAS[TABLE] if pa.types.is_list(field.type)}
+    rows = [
+        {
+            **lists,
+            "tenant": tenant,
+            "source": layout.source,
+            "level": level,
+            "bucket": bucket,
+            "version": version,
+            "dirty": True,
+            "layout": layout.version,
+        }
+        for tenant, level, bucket in buckets
+        for layout in LAYOUTS
+    ]
+    digest = hashlib.sha256(repr((buckets, version)).encode()).hexdigest()[:32]
+    store.insert(TABLE, pa.Table.from_pylist(rows, schema=SCHEMAS[TABLE]), f"marks-{digest}")

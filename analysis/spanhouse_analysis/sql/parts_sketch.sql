@@ -1,0 +1,19 @@
+-- Kept buckets of one distribution, added up by group.
+SELECT $keys, k, sum(w) AS w
+FROM
+(
+    SELECT tenant, bucket, g, ks, ws
+    FROM
+    (
+        SELECT tenant, bucket, groups, sketch_keys, sketch_weights
+        FROM metric_parts FINAL
+        WHERE source = {source:String} AND layout = {layout:String} AND NOT dirty
+            AND ((level = 86400 AND toUnixTimestamp(bucket) IN {days:Array(UInt32)})
+                OR (level = 3600 AND toUnixTimestamp(bucket) IN {hours:Array(UInt32)}))
+    )
+    ARRAY JOIN groups AS g, sketch_keys AS ks, sketch_weights AS ws
+    WHERE $condition
+)
+ARRAY JOIN ks AS k, ws AS w
+WHERE k >= {from:Int64} AND k < {to:Int64}
+GROUP BY $by, k

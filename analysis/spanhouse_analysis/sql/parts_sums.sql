@@ -1,0 +1,13 @@
+-- Kept parts of some buckets, added up by group.
+SELECT $keys, min(first) AS first_ns, max(estimated) AS sampled, $sums
+FROM
+(
+    SELECT tenant, bucket, groups, firsts, sampled AS sampled_groups, sums
+    FROM metric_parts FINAL
+    WHERE source = {source:String} AND layout = {layout:String} AND NOT dirty
+        AND ((level = 86400 AND toUnixTimestamp(bucket) IN {days:Array(UInt32)})
+            OR (level = 3600 AND toUnixTimestamp(bucket) IN {hours:Array(UInt32)}))
+)
+ARRAY JOIN groups AS g, firsts AS first, sampled_groups AS estimated, sums AS v
+WHERE $condition
+GROUP BY $by
