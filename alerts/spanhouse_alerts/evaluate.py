@@ -61,14 +61,16 @@ def questions(rule: RatioRule | BudgetRule, now: datetime, query_offset: timedel
     until = now - query_offset
     if isinstance(rule, RatioRule):
         since = until - rule.window.rolling
-        return [Question(Request(rule.metric, since, until, rule.by, rule.filters))]
+        return [Question(Request(rule.metric, since, until, rule.by, rule.filters, rule.filter))]
     window = window_at(rule.window.cumulative, rule.window.tz, now)
     found = [window]
     if now - window.start < rule.settle:
         found.append(window_at(rule.window.cumulative, rule.window.tz, window.start - timedelta(microseconds=1)))
     return [
         Question(
-            Request(rule.metric, each.start, min(each.end, max(until, each.start)), rule.per, rule.filters),
+            Request(
+                rule.metric, each.start, min(each.end, max(until, each.start)), rule.per, rule.filters, rule.filter
+            ),
             {"window_start": each.label},
             each.end + rule.settle,
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from spanhouse_alerts.metric_samples import FILTERS, run_filter
+from spanhouse_alerts.metric_samples import FILTERS, condition, run_filter
 from spanhouse_alerts.rules import BudgetRule, RatioRule
 from spanhouse_analysis.metrics import find
 from spanhouse_analysis.metrics.spend import largest_runs
@@ -48,11 +49,12 @@ class StoredEvidence:
         if any(name not in FILTERS or not value for name, value in group.items()):
             # Runs of this group cannot be told from others, and those of others would mislead.
             return []
+        only = condition(rule.filter, until)
         if find(rule.metric).spend:
-            within = run_filter({**rule.filters, **group}, since, until)
+            within = replace(run_filter({**rule.filters, **group}, since, until), filter=only)
             return largest_runs(self._store, within, find(rule.metric), RUNS_SHOWN)
         sort, weight = _TELLING.get(rule.metric, (NEWEST_FIRST, _not_completed))
-        wanted = run_filter({**rule.filters, **group}, since - _LONGEST_RUN, until)
+        wanted = replace(run_filter({**rule.filters, **group}, since - _LONGEST_RUN, until), filter=only)
         rows = list_runs(self._store, wanted, sort=sort, limit=_LOOKED_AT).rows
         found = rows.select(list(_COLUMNS)).to_pylist()
         inside = [run for run in found if run["ended_at"] is None or run["ended_at"] >= since]

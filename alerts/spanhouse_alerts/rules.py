@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from spanhouse.filters import parse
 from spanhouse_alerts.durations import Duration
 
 _NAME = r"^[a-z][a-z0-9_-]{0,63}$"
@@ -106,6 +107,11 @@ class Annotations(_Model):
     runbook: StrictStr = Field(default="", max_length=1000)
 
 
+def _condition(text: str) -> str:
+    parse(text)
+    return text
+
+
 Filters = dict[StrictStr, StrictStr | list[StrictStr]]
 NoDataPolicy = Literal["keep", "ok"]
 
@@ -113,6 +119,7 @@ NoDataPolicy = Literal["keep", "ok"]
 class _Rule(_Model):
     id: Name
     filters: Filters = Field(default_factory=dict)
+    filter: Annotated[StrictStr, AfterValidator(_condition)] = ""
     labels: dict[Name, StrictStr] = Field(default_factory=dict)
     annotations: Annotations = Annotations()
 

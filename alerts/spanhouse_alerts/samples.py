@@ -17,6 +17,7 @@ class Request:
     until: datetime
     by: tuple[str, ...] = ()
     filters: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    filter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ RUN: Final = _names(
     "model_errors tool_calls tool_errors tool_requests policy_denials loops cycle_length retries retry_storm",
     "escalated input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens cost_usd",
     "cost_source unpriced_models budget spans_stored spans_expected audit_stored audit_expected convention name",
-    "error_type error_message input_preview output_preview root_span_id",
+    "error_type error_message input_preview output_preview root_span_id weight",
 )
 SPAN: Final = _names(
     "trace_id span_id parent_span_id name span_class status status_message error_type start end tool_name",
@@ -52,6 +52,13 @@ POINT: Final = _names(
 # What is read just within the interpreter's limit could not be written again.
 _DEEPEST: Final = 500
 SCORE: Final = _names("tenant score_id time name value label explanation trace_id span_id run_id response_id source")
+
+_SESSION: Final = {
+    **{name: name for name in _names("session_id tenant runs running completed users agents")},
+    "first_at": "first",
+    "last_at": "last",
+    **{name: name for name in _names("input_tokens output_tokens cost_usd last_run_id last_status last_stop_reason")},
+}
 
 
 def runs(table: pa.Table) -> list[Json]:
@@ -80,6 +87,11 @@ def audit_events(table: pa.Table) -> list[Json]:
 def scores(table: pa.Table) -> list[Json]:
     """Return the API's ``Score`` of each row of ``scores``."""
     return [{name: _known(row.get(name)) for name in SCORE} for row in _plain(table)]
+
+
+def sessions(table: pa.Table) -> list[Json]:
+    """Return the API's ``Session`` of each row of `list_sessions`."""
+    return [{name: _known(row[column]) for name, column in _SESSION.items()} for row in _plain(table)]
 
 
 def metric_points(table: pa.Table) -> list[Json]:
@@ -117,6 +129,9 @@ def _complete(row: Mapping[str, Any]) -> bool | None:
 def _span(row: Mapping[str, Any], *, content: bool) -> Json:
     result: Json = {name: _known(row.get(name)) for name in SPAN}
     result["ms"] = row["duration_ns"] / 1e6
+    if not row["is_final"]:
+        # Written when the span began: its end is not known, and the record's own is its start.
+        result["end"] = result["ms"] = None
     result["model"] = _known(row.get("response_model")) or _known(row.get("request_model"))
     if content:
         result.update({name: _parsed(row.get(name)) for name in CONTENT})

@@ -58,7 +58,7 @@ def rows_of(groups: Groups) -> pl.DataFrame:
         model=pl.when((of_class == MODEL) | pl.col("bare")).then(model_name()).otherwise(pl.lit("")),
         started_at="start",
         ended_at=pl.min_horizontal(ended, pl.col("received_at").cast(groups.rows.schema["end"])),
-        ms=pl.col("duration_ns") / 1e6,
+        ms=(pl.col("duration_ns") / 1e6).round(6),
         status=pl.when((of_class == TOOL) & (pl.col("decision") == "deny"))
         .then(pl.lit("denied"))
         .when(failed)

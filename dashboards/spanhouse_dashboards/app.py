@@ -34,6 +34,13 @@ st.navigation(
             help="One run: its spans, messages, budgets and audit events.",
         ),
         st.Page(
+            urls.SESSIONS,
+            title="Sessions",
+            icon=":material/forum:",
+            url_path="sessions",
+            help="Conversations: the runs of one session in order, and what they cost.",
+        ),
+        st.Page(
             urls.TRIAGE,
             title="Triage",
             icon=":material/emergency:",

@@ -14,6 +14,7 @@ import streamlit as st
 
 from spanhouse.client import Client
 from spanhouse.errors import ServerError
+from spanhouse.filters import SIMPLE_TEXTS
 from spanhouse_dashboards import settings, text
 
 Json = dict[str, Any]
@@ -24,6 +25,11 @@ MAX_EVENTS = 2_000
 PAGE = 1_000
 MAX_LINES = 20_000
 MAX_VISITORS = 1_000
+
+
+def asked(filters: Mapping[str, str]) -> dict[str, Any]:
+    """Return filters as the client takes them: what stands in an address is one value, whatever commas are in it."""
+    return {name: [value] if name in SIMPLE_TEXTS else value for name, value in filters.items()}
 
 
 @st.cache_resource(max_entries=MAX_VISITORS, show_spinner=False)
@@ -39,7 +45,19 @@ def client() -> Client:
 @st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=200, show_spinner=False)
 def runs(filters: Mapping[str, str], *, limit: int, cursor: str | None) -> Json:
     """Return one page of runs: `{"runs", "next_cursor"}`."""
-    return client().runs(**filters, limit=limit, cursor=cursor)
+    return client().runs(**asked(filters), limit=limit, cursor=cursor)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
+def sessions(filters: Mapping[str, str], *, limit: int, cursor: str | None) -> Json:
+    """Return one page of sessions: `{"sessions", "next_cursor"}`."""
+    return client().sessions(**asked(filters), limit=limit, cursor=cursor)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
+def session(session_id: str, tenant: str | None) -> Json:
+    """Return a session and its runs in order: `{"session", "turns", "truncated"}`."""
+    return client().session(session_id, tenant=tenant)
 
 
 @st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=200, show_spinner=False)
@@ -83,13 +101,13 @@ def metrics(
     names: Sequence[str], filters: Mapping[str, str], *, by: str | None = None, step: str | None = None
 ) -> list[Json]:
     """Return metric points; `filters` are run filters and the window (`since`, `until`)."""
-    return cast("list[Json]", client().metrics(names, by=by, step=step, **filters)["points"])
+    return cast("list[Json]", client().metrics(names, by=by, step=step, **asked(filters))["points"])
 
 
 @st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
 def tools(filters: Mapping[str, str]) -> list[Json]:
     """Return calls, errors and times by tool."""
-    return cast("list[Json]", client().tools(**filters)["tools"])
+    return cast("list[Json]", client().tools(**asked(filters))["tools"])
 
 
 @st.cache_data(scope="session", ttl=SLOW_CHANGING_SECONDS, show_spinner=False)

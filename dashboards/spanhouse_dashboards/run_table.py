@@ -67,6 +67,40 @@ def show(runs: Sequence[Mapping[str, Any]], *, key: str) -> None:
             "Errors": st.column_config.NumberColumn(help="Failed tool calls"),
         },
     )
+    _open_chosen(event, runs)
+
+
+def show_live(runs: Sequence[Mapping[str, Any]]) -> None:
+    """Show runs that go on, in few columns; a click on a cell goes to the run's page."""
+    frame_ = pl.DataFrame(
+        {
+            "Running": [text.shortened(run["input_preview"] or run["name"], PREVIEW_LENGTH) for run in runs],
+            "Agent": columns.texts(runs, "agent"),
+            "Since": pl.Series([text.moment(run["started_at"]) for run in runs], dtype=pl.Datetime("us", "UTC")),
+            "State": columns.texts(runs, "state"),
+            "Steps": columns.counts(runs, "steps"),
+            "Spent": columns.numbers(runs, "cost_usd"),
+        }
+    )
+    event = st.dataframe(
+        frame_,
+        key="live",
+        height="content",
+        hide_index=True,
+        placeholder=text.UNKNOWN,
+        on_select="rerun",
+        selection_mode="single-cell",
+        alt="Runs that go on now; choose a cell to open its run",
+        column_config={
+            "Running": st.column_config.TextColumn(width=330),
+            "Since": st.column_config.DatetimeColumn(format="MMM D, HH:mm:ss", timezone="UTC", help="UTC"),
+            "Spent": st.column_config.NumberColumn(format="$%.5f", help="US dollars; a dash is an unknown price"),
+        },
+    )
+    _open_chosen(event, runs)
+
+
+def _open_chosen(event: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
     cells = event["selection"]["cells"]
     if cells:
         row, _column = cells[0]

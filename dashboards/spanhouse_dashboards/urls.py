@@ -4,30 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-RUN_FILTERS = (
-    "tenant",
-    "environment",
-    "agent",
-    "agent_version",
-    "model",
-    "status",
-    "stop_reason",
-    "outcome",
-    "type",
-    "task",
-    "task_type",
-    "variant",
-    "session_id",
-    "user_id",
-    "request_id",
-    "tool",
-    "escalated",
-    "completed",
-    "text",
-    "since",
-    "until",
-    "sort",
-)
+from spanhouse.filters import SIMPLE_FLAGS, SIMPLE_TEXTS, SIMPLE_WORDS
+
+RUN_FILTERS = (*SIMPLE_TEXTS, *SIMPLE_FLAGS, *SIMPLE_WORDS, "filter", "since", "until", "sort")
 """Query parameters of the Runs page, named as those of `GET /api/v1/runs`."""
 
 
@@ -53,6 +32,7 @@ def run(run_id: str, span_id: str | None = None) -> dict[str, str]:
 OVERVIEW = "views/overview.py"
 RUNS = "views/runs.py"
 RUN = "views/run.py"
+SESSIONS = "views/sessions.py"
 TRIAGE = "views/triage.py"
 ALERTS = "views/alerts.py"
 SYSTEM = "views/system.py"

@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from spanhouse.errors import ServerError
+from spanhouse.following import QUIET_SECONDS, follow
 from spanhouse.frames import ARROW, Answer, Export
 from spanhouse.http_errors import refused, unreachable
 from spanhouse.settings import Signal, base_url, is_loopback, token_in
@@ -36,10 +37,9 @@ class Client:
     What lists rows has them all as a table too: ``Client().runs(since="7d").frame()``, ``.pandas()``, ``.arrow()``; see
     `Answer`.
 
-    Filters are keyword arguments named as in the API (``tenant=``, ``agent=``, ``since="24h"``, ``limit=``); a list is
-    sent comma-separated, a value with a comma in quotes; None is left out. Every method raises ``ServerError`` where the
-    server refuses or is away.
-    May be used from several threads.
+    Filters are keyword arguments named as in the API (``tenant=``, ``agent=``, ``filter="cost > 1"``, ``since="24h"``);
+    a list is sent comma-separated, a value with a comma in quotes; None is left out. Every method raises
+    ``ServerError`` where the server refuses or is away. May be used from several threads.
 
     Args:
         url: base URL; else ``SPANHOUSE_URL``, else http://127.0.0.1:4318.
@@ -118,17 +118,26 @@ class Client:
         """Return a session and its runs in order: ``{"session", "turns": [{"run", "asked", "answered", "link"}]}``."""
         return self._get(f"/api/v1/sessions/{_part(session_id)}", {"tenant": tenant})
 
-    def tail(self, *, after: str | None = None, **filters: Any) -> Iterator[Json]:  # noqa: ANN401 - text or list
+    def tail(self, *, after: str | None = None, seconds: float | None = None, **filters: Any) -> Iterator[Json]:  # noqa: ANN401 - text or list
         """Yield what happens to runs that match, as it happens: ``{"event": "start"|"change"|"end", "run": {...}}``.
 
         ``{"event": "skipped", "skipped": n}`` says that changes were left out, as they were read too slowly. Where the
         connection breaks it is taken up again with what was missed; the iterator ends when the server stops.
 
         Args:
-            after: id of an event, to begin with what happened since; each event has its own as ``id`` or none.
+            after: id of an event (a moment in microseconds since 1970), to begin with what changed since.
+            seconds: after which the stream ends by itself; None: when the server stops.
             **filters: those of `runs`.
         """
-        return follow(self.ask_stream, "/api/v1/tail", filters, after)
+        asked = {"seconds": seconds, **filters}
+
+        def ask(last: str | None) -> requests.Response:
+            headers = {"last-event-id": last} if last else {}
+            return self._request(
+                "GET", "/api/v1/tail", params=asked, headers=headers, timeout=QUIET_SECONDS, stream=True
+            )
+
+        return follow(ask, after)
 
     def triage(self, id: str) -> Json:  # noqa: A002 - a request, run, trace or session id
         """Return everything about a request, run, trace or session id that a person at 3 a.m. asks first."""
@@ -315,6 +324,33 @@ class Client:
     def sql_tables(self) -> Json:
         """Return the tables a SELECT may read, with type and meaning of every column: ``{"tables": [...]}``."""
         return self._get("/api/v1/sql/tables")
+
+    def delete_records(self, tenant: str, *, dry_run: bool = True, **wanted: str) -> Json:
+        """Return what a deletion would take (``plan``), or begin it (``deletion``); needs the operator token.
+
+        Args:
+            tenant: within which.
+            dry_run: only say what would go.
+            wanted: one of user, request_id, run_id and session; and reason.
+        """
+        said = {"tenant": tenant, "dry_run": dry_run, **wanted}
+        answer: Json = _json(self._request("POST", "/api/v1/deletions", json=said))
+        return answer
+
+    def deletions(self) -> list[Json]:
+        """Return every deletion asked for, oldest first; needs the operator token."""
+        found: list[Json] = self._get("/api/v1/deletions")["deletions"]
+        return found
+
+    def deletion(self, deletion_id: str) -> Json:
+        """Return one deletion, with its receipt once it is done; needs the operator token."""
+        found: Json = self._get(f"/api/v1/deletions/{quote(deletion_id, safe='')}")["deletion"]
+        return found
+
+    def retention(self) -> list[Json]:
+        """Return how long each kind of record is kept, by tenant; needs the operator token."""
+        found: list[Json] = self._get("/api/v1/retention")["retention"]
+        return found
 
     def health(self) -> Json:
         """Return what ``/readyz`` says: journal lag and the state of the store."""

@@ -25,7 +25,9 @@ def refused(response: requests.Response) -> ServerError:
     title = problem.get("title") or response.reason or "failed"
     detail = problem.get("detail") or ("" if problem else response.text[:200])
     path = response.request.path_url if response.request is not None else response.url
-    message = f"{response.status_code} {title}" + (f": {detail}" if detail else "") + f" ({path})"
+    # A detail of several lines shows a place in a text: nothing may stand beside its last line.
+    apart = "\n" if "\n" in detail else " "
+    message = f"{response.status_code} {title}" + (f": {detail}" if detail else "") + f"{apart}({path})"
     return ServerError(message, status=response.status_code, problem=problem)
 
 

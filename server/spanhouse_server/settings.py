@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from spanhouse_server.keys.auth import Auth
 
 SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 LOG_LEVELS = ("debug", "info", "warning", "error")
+MOST_COLLECTORS = 255
 AGE_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -107,6 +109,39 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+class Role(StrEnum):
+    """What a process of several does."""
+
+    ALL = "all"
+    COLLECTOR = "collector"
+    SERVER = "server"
+
+
+def parse_role(text: str) -> Role:
+    """Return what a process does."""
+    try:
+        return Role(text.strip().lower())
+    except ValueError:
+        msg = f"{text!r} is no role: write {', '.join(Role)}"
+        raise ValueError(msg) from None
+
+
+def parse_cluster(text: str) -> str:
+    """Return a cluster's name, empty for none."""
+    if text and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", text):
+        msg = f"{text!r} is no cluster's name: write letters, digits, _ and -"
+        raise ValueError(msg)
+    return text
+
+
+def parse_collector(text: str) -> int:
+    """Return a collector's number."""
+    if not text.strip().isdigit() or int(text) > MOST_COLLECTORS:
+        msg = f"{text!r} is no collector's number: write a whole number from 0 to {MOST_COLLECTORS}"
+        raise ValueError(msg)
+    return int(text)
+
+
 def parse_rate(text: str) -> float:
     """Return a number a second, 0 or more."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*", text)
@@ -134,6 +169,30 @@ class Settings:
     )
     state: str = _setting(
         "SPANHOUSE_STATE", "", str, "SQLAlchemy URL of control flags, alert state and outbox; empty: SQLite in DATA"
+    )
+    store_cluster: str = _setting(
+        "SPANHOUSE_STORE_CLUSTER",
+        "",
+        parse_cluster,
+        "Name of the ClickHouse cluster that holds the store's tables, replicated and sharded; empty: one server",
+    )
+    role: Role = _setting(
+        "SPANHOUSE_ROLE",
+        "all",
+        parse_role,
+        "What this process does: all, collector (takes OTLP alone), or server (the API, the dashboards and the jobs)",
+    )
+    collector: int = _setting(
+        "SPANHOUSE_COLLECTOR",
+        "0",
+        parse_collector,
+        "Number of this process among those that write to one store, 0 to 255; no two may have the same",
+    )
+    erasure_window: float = _setting(
+        "SPANHOUSE_ERASURE_WINDOW",
+        "30d",
+        parse_age,
+        "Time after a deletion during which records of the deleted that arrive late are refused",
     )
     http: str = _setting(
         "SPANHOUSE_HTTP", "127.0.0.1:4318", parse_address, "Address of OTLP over HTTP, the API and the UI"
@@ -183,6 +242,15 @@ class Settings:
     )
     run_lease: float = _setting(
         "SPANHOUSE_RUN_LEASE", "30m", parse_age, "Time without a sign of life after which a run counts as abandoned"
+    )
+    query_seconds: float = _setting(
+        "SPANHOUSE_QUERY_SECONDS", "60s", parse_age, "Time each query of a request to the API may run"
+    )
+    query_memory: int = _setting(
+        "SPANHOUSE_QUERY_MEMORY", "2GiB", parse_size, "Memory each query of a request to the API may take"
+    )
+    query_rows: int = _setting(
+        "SPANHOUSE_QUERY_ROWS", "2000000000", parse_count, "Rows each query of a request to the API may read"
     )
     sql_http: str = _setting(
         "SPANHOUSE_SQL_HTTP",

@@ -178,3 +178,53 @@ def test_what_a_model_wrote_is_never_markdown(api: Api, page: str) -> None:
     ]
     interpreted += links(app)
     assert not any(HOSTILE[:20] in words or "[link](" in words for words in interpreted)
+
+
+def test_the_runs_page_takes_a_filter_from_its_address(api: Api) -> None:
+    app = opened("runs", filter="stop_reason = policy_deny and tool_calls > 0", since="all")
+    assert [next(iter(reason)).partition(":")[0] for reason in table(app, "Ended by")["Ended by"]] == ["policy_deny"]
+
+
+def test_a_filter_that_cannot_be_read_is_shown_with_a_caret_and_asks_for_nothing(api: Api) -> None:
+    app = opened("runs", filter="stop_reson = finish", since="all")
+    assert "did you mean 'stop" in shown(app)
+    assert [block.value for block in app.code] == ["  stop_reson = finish\n  ^^^^^^^^^^"]
+    assert not app.dataframe
+
+
+def test_simple_filters_are_chips_of_the_language_that_can_be_taken_away_or_made_one_filter(api: Api) -> None:
+    app = opened("runs", agent="a, b", complete="true", since="all")
+    chips = [button.label.replace("\\", "") for button in app.button if str(button.key).startswith("chip_")]
+    assert chips == ['agent = "a, b"', "complete = true"]
+    app.button(key="chip_agent").click().run()
+    assert "agent" not in app.query_params
+    assert len(table(app, "Request id")) == 50
+    app.button(key="as_filter").click().run()
+    assert app.query_params["filter"] == "complete = true"
+    assert len(table(app, "Request id")) == 50
+
+
+def test_runs_that_go_on_stand_above_the_list(api: Api) -> None:
+    app = opened("runs", since="all")
+    assert len(table(app, "Running")) == 1
+    assert "1 running now" in shown(app)
+    assert "running now" not in shown(opened("runs", since="all", status="ended"))
+
+
+def test_the_runs_page_has_a_widget_for_every_simple_filter(api: Api) -> None:
+    from spanhouse.filters import SIMPLE_FLAGS, SIMPLE_TEXTS  # noqa: PLC0415
+    from spanhouse_dashboards.filter_bar import LABELS  # noqa: PLC0415
+
+    assert set(LABELS) == {*SIMPLE_TEXTS, *SIMPLE_FLAGS}
+    widgets = {widget.key for kind in ("selectbox", "text_input") for widget in getattr(opened("runs"), kind)}
+    assert {f"address_{name}" for name in (*LABELS, "text", "filter")} <= widgets
+
+
+def test_a_session_is_read_turn_by_turn(api: Api) -> None:
+    run = api.sample.runs[0]
+    listed = table(opened("sessions", since="all"), "Session")
+    assert run["session_id"] in list(listed["Session"])
+    app = opened("sessions", session_id=run["session_id"])
+    assert run["session_id"].replace("-", "\\-") in shown(app)
+    assert run["input_preview"] in [block.value for block in app.text]
+    assert "no run names the session" in shown(opened("sessions", session_id="nobody")).replace("\\", "")

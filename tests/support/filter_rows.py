@@ -221,7 +221,7 @@ def _of_run(name: str, row: Row) -> list[Any]:  # noqa: PLR0911 - one a name
         case "model":
             return [*run["models"], run["model"]]
         case "stop_reason":
-            return [run["stop_reason"], run["stop_reason"].partition(":")[0]]
+            return [run["stop_reason"], (run["stop_reason"] or "").partition(":")[0]]
         case "stop_code":
             return [run["stop_reason"].partition(":")[0]]
         case "tokens":

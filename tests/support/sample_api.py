@@ -10,7 +10,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from tests.support import sample_alerts, sample_system, sample_traces
+from tests.support.filter_rows import Row, holds
 from tests.support.sample_runs import Json, Sample, stamp
+
+from spanhouse.filters import SIMPLE_FLAGS, parse, resolved
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400}
 EQUAL = (
@@ -45,6 +48,7 @@ def create_app(now: datetime | None = None) -> FastAPI:
     app.state.sample = sample
     app.state.empty = False
     _add_reads(app, sample)
+    _add_sessions(app, sample)
     _add_figures(app, sample)
     sample_system.add(app, sample.now)
     return app
@@ -80,13 +84,13 @@ def _add_reads(app: FastAPI, sample: Sample) -> None:
             sample_traces.content(sample, owner, found) if found else _problem(404, "Not found", f"no span {span_id!r}")
         )
 
-    @app.get("/api/v1/runs/{run_id}/steps")
-    def steps(run_id: str) -> Json:
-        return {"steps": sample.steps[run_id]}
-
     @app.get("/api/v1/audit")
     def audit(run_id: str = "") -> Json:
         return {"events": sample.audit.get(run_id, []), "next_cursor": None}
+
+    @app.get("/api/v1/runs/{run_id}/steps")
+    def steps(run_id: str) -> Json:
+        return {"steps": sample.steps[run_id]}
 
     @app.get("/api/v1/requests/{query}")
     def triage(query: str) -> Any:
@@ -95,6 +99,46 @@ def _add_reads(app: FastAPI, sample: Sample) -> None:
             if found:
                 return {"query": query, "matched_by": kind, "runs": [_triaged(sample, run) for run in found]}
         return _problem(404, "Not found", f"nothing has the id {query!r}; searched request, run, trace and session ids")
+
+
+def _add_sessions(app: FastAPI, sample: Sample) -> None:
+    @app.get("/api/v1/sessions")
+    def sessions(request: Request) -> Json:
+        found = [] if app.state.empty else _filtered(sample, dict(request.query_params))
+        ids = sorted({run["session_id"] for run in found if run["session_id"]})
+        return {"sessions": [_session(found, id_) for id_ in ids], "next_cursor": None}
+
+    @app.get("/api/v1/sessions/{session_id}")
+    def session(session_id: str) -> Any:
+        mine = sorted(
+            (run for run in sample.runs if run["session_id"] == session_id), key=lambda run: str(run["started_at"])
+        )
+        if not mine:
+            return _problem(404, "No such session", f"no run names the session {session_id!r}")
+        turns = [_triaged(sample, run) for run in mine]
+        return {"session": _session(sample.runs, session_id), "turns": turns, "truncated": False}
+
+
+def _session(runs: Sequence[Json], session_id: str) -> Json:
+    mine = sorted((run for run in runs if run["session_id"] == session_id), key=lambda run: str(run["started_at"]))
+    last = mine[-1]
+    return {
+        "session_id": session_id,
+        "tenant": last["tenant"],
+        "runs": len(mine),
+        "running": sum(run["status"] == "running" for run in mine),
+        "completed": sum(run["outcome"] == "success" for run in mine),
+        "users": sorted({run["user_id"] for run in mine}),
+        "agents": sorted({run["agent"] for run in mine}),
+        "first_at": mine[0]["started_at"],
+        "last_at": last["started_at"],
+        "input_tokens": sum(run["input_tokens"] for run in mine),
+        "output_tokens": sum(run["output_tokens"] for run in mine),
+        "cost_usd": sum(run["cost_usd"] for run in mine),
+        "last_run_id": last["run_id"],
+        "last_status": last["status"],
+        "last_stop_reason": last["stop_reason"],
+    }
 
 
 def _triaged(sample: Sample, run: Json) -> Json:
@@ -175,7 +219,11 @@ def _filtered(sample: Sample, query: Json) -> list[Json]:
     out = list(sample.runs)
     for name in EQUAL:
         if query.get(name):
-            out = [run for run in out if run[name] == query[name]]
+            wanted = query[name].removeprefix('"').removesuffix('"')
+            out = [run for run in out if run[name] == wanted]
+    for name in SIMPLE_FLAGS:
+        if query.get(name):
+            out = [run for run in out if run.get(name) == (query[name] == "true")]
     if reason := query.get("stop_reason"):
         out = [
             run
@@ -186,6 +234,9 @@ def _filtered(sample: Sample, query: Json) -> list[Json]:
         out = [run for run in out if any(step["tool"] == tool for step in sample.steps[run["run_id"]])]
     if words := query.get("text"):
         out = [run for run in out if words.lower() in f"{run['input_preview']} {run['output_preview']}".lower()]
+    if text := query.get("filter"):
+        node = resolved(parse(text), sample.now)
+        out = [run for run in out if holds(node, Row(run, steps=sample.steps[run["run_id"]]))]
     if since := _at(sample.now, query.get("since")):
         out = [run for run in out if run["started_at"] >= stamp(since)]
     return out

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import streamlit as st
 
+from spanhouse.filters import SIMPLE_FLAGS, SIMPLE_TEXTS
 from spanhouse_dashboards import address, data, filter_bar, first_trace, run_table, text
 from spanhouse_dashboards.figures.stop_reasons import runs_over_time
 
 PAGE_SIZE = 50
 MAIN_FILTERS = ("stop_reason", "agent", "model", "tool", "tenant", "outcome")
-MORE_FILTERS = (
-    "status",
-    "environment",
-    "type",
-    "task_type",
-    "variant",
-    "agent_version",
-    "task",
-    "escalated",
-    "session_id",
-    "user_id",
-    "request_id",
-)
+MORE_FILTERS = tuple(name for name in (*SIMPLE_TEXTS, *SIMPLE_FLAGS) if name not in MAIN_FILTERS)
+LIVE_SHOWN = 10
+LIVE_SECONDS = 5
 
 
-def chosen_filters() -> dict[str, str]:
-    """Show the filter bar; return what is set."""
+def chosen_filters() -> tuple[dict[str, str], bool]:
+    """Show the filter bar; return what is set, and whether it can be asked for."""
     with st.container(horizontal=True, vertical_alignment="center"):
         filters = filter_bar.window()
         words = address.words(
             "text", "Search", "A word of what was asked or answered", icon=":material/search:", bare=True
         )
         sort = address.menu("sort", filter_bar.SORTS, width=190)
+    condition, usable = filter_bar.box()
     with st.grid(6, min_column_width=150):
         filters |= filter_bar.choices(MAIN_FILTERS)
     hidden_but_set = [name for name in MORE_FILTERS if st.query_params.get(name)]
@@ -42,9 +34,28 @@ def chosen_filters() -> dict[str, str]:
         filters |= filter_bar.choices(MORE_FILTERS)
     if words:
         filters["text"] = words
+    if condition:
+        filters["filter"] = condition
+    filter_bar.chips(filters)
     if sort != next(iter(filter_bar.SORTS)):
         filters["sort"] = sort
-    return filters
+    return filters, usable
+
+
+@st.fragment(run_every=LIVE_SECONDS)
+def live(filters: dict[str, str]) -> None:
+    """Show the runs that go on and match, looked at again every few seconds; nothing where none does."""
+    if filters.get("status", "running") != "running":
+        return
+    wanted = {name: value for name, value in filters.items() if name not in {"since", "until", "sort"}}
+    with data.told():
+        found = data.runs({**wanted, "status": "running"}, limit=LIVE_SHOWN, cursor=None)
+        if not found["runs"]:
+            return
+        more = "+" if found["next_cursor"] else ""
+        with st.container(border=True):
+            st.markdown(f":green-badge[:material/sensors: Live] **{len(found['runs'])}{more} running now**")
+            run_table.show_live(found["runs"])
 
 
 def histogram(filters: dict[str, str]) -> None:
@@ -107,6 +118,8 @@ def _back(trail: list[str]) -> None:
 
 st.title("Runs", anchor=False)
 with data.told():
-    filters = chosen_filters()
-    histogram(filters)
-    listing(filters)
+    filters, usable = chosen_filters()
+    if usable:
+        live(filters)
+        histogram(filters)
+        listing(filters)

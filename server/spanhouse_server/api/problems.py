@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from spanhouse_server.caps import OverCapError
 from spanhouse_storage.contract import QueryError, StoreUnavailableError
 from spanhouse_storage.reads import CursorError
 
@@ -67,6 +68,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(CursorError)
     async def _cursor(_: Request, error: CursorError) -> Response:
         return problem_response(HTTPStatus.BAD_REQUEST, "The cursor cannot be used", str(error))
+
+    @app.exception_handler(OverCapError)
+    async def _over_cap(_: Request, error: OverCapError) -> Response:
+        return problem_response(error.status, "The question is too large", str(error))
 
     @app.exception_handler(QueryError)
     async def _query(_: Request, error: QueryError) -> Response:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from spanhouse_analysis import columnar, contents, live, rows
 from spanhouse_server.api.answers import answer, json_answer
 from spanhouse_server.api.filters import run_filter
+from spanhouse_server.api.ids import RUN_ID, SPAN_ID
 from spanhouse_server.api.parameters import nearest
 from spanhouse_server.api.problems import Problem
 from spanhouse_server.parts import Parts, parts_of
@@ -43,7 +44,7 @@ def facets(request: Request) -> Response:
     return json_answer(reads.facets(parts_of(request).store))
 
 
-@router.get("/runs/{run_id:path}/spans/{span_id}")
+@router.get(f"/runs/{RUN_ID}/spans/{SPAN_ID}")
 def one_span(request: Request, run_id: str, span_id: str) -> Response:
     """Return one span with everything that was captured of it."""
     parts = parts_of(request)
@@ -56,7 +57,7 @@ def one_span(request: Request, run_id: str, span_id: str) -> Response:
     return json_answer(whole)
 
 
-@router.get("/runs/{run_id:path}/spans")
+@router.get(f"/runs/{RUN_ID}/spans")
 def spans(
     request: Request,
     run_id: str,
@@ -78,7 +79,7 @@ def spans(
     return answer(request, "spans", listed, columnar.listed("spans", content=content), next_cursor=page.next_cursor)
 
 
-@router.get("/runs/{run_id:path}/steps")
+@router.get(f"/runs/{RUN_ID}/steps")
 def steps(request: Request, run_id: str) -> Response:
     """Return a run's steps in order."""
     parts = parts_of(request)
@@ -86,7 +87,7 @@ def steps(request: Request, run_id: str) -> Response:
     return answer(request, "steps", live.steps(parts.store, run), columnar.listed("steps"))
 
 
-@router.get("/runs/{run_id:path}")
+@router.get(f"/runs/{RUN_ID}")
 def one_run(request: Request, run_id: str) -> Response:
     """Return one run; a request id that names a single run is followed to it."""
     return json_answer(find(parts_of(request), run_id))

@@ -17,30 +17,18 @@ from rich.table import Table
 
 from spanhouse.client import Client
 from spanhouse.errors import ConfigurationError, ServerError
+from spanhouse.filters import SIMPLE_FLAGS, SIMPLE_TEXTS
 from spanhouse.settings import is_loopback
 from spanhouse_server import token
 from spanhouse_server.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 UNKNOWN = "—"
-RUN_FILTERS = (
-    "tenant",
-    "environment",
-    "agent",
-    "agent_version",
-    "model",
-    "status",
-    "stop_reason",
-    "outcome",
-    "type",
-    "task",
-    "task_type",
-    "variant",
-    "session_id",
-    "user_id",
-    "request_id",
-    "tool",
-)
+_FLAGS = {
+    "escalated": ("--escalated/--not-escalated", "Only runs that were (not) handed to a person."),
+    "completed": ("--completed/--not-completed", "Only runs that did (not) do what they were for."),
+    "complete": ("--complete/--incomplete", "Only runs whose record is (not) known to be complete."),
+}
 # Escape sequences and direction marks in what a model wrote must not steer the reader's terminal; halves of surrogate
 # pairs cannot be printed at all.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -63,19 +51,30 @@ def json_option(command: F) -> F:
 
 
 def filter_options(command: F) -> F:
-    """Add the run filters, ``--since`` and ``--until``."""
-    for name in reversed(RUN_FILTERS):
+    """Add ``--filter``, the simple filters of runs, ``--since`` and ``--until``."""
+    for name in reversed(SIMPLE_FLAGS):
+        option, meaning = _FLAGS[name]
+        command = click.option(option, name, default=None, help=meaning)(command)
+    command = click.option("--text", help="A word of what was asked, answered or went wrong.")(command)
+    for name in reversed(SIMPLE_TEXTS):
         flag = "--" + name.replace("_", "-")
         command = click.option(
             flag, name, multiple=True, help=f"Only runs of this {name.replace('_', ' ')}; repeatable."
         )(command)
     command = click.option("--since", help="RFC 3339 time, or an age such as 24h; without it, all time.")(command)
-    return click.option("--until", help="RFC 3339 time, or an age such as 1h.")(command)
+    command = click.option("--until", help="RFC 3339 time, or an age such as 1h.")(command)
+    return click.option(
+        "--filter", help="A condition, such as 'cost > 0.5 and tool(\"http.get\").errors > 2'; see docs/filters.md."
+    )(command)
 
 
 def given(filters: dict[str, Any]) -> dict[str, Any]:
     """Return only the filters that were given."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in filters.items() if value}
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in filters.items()
+        if value is not None and value not in ((), "")
+    }
 
 
 def client(url: str, *, operator: bool = False, data: str | None = None) -> Client:
@@ -125,7 +124,17 @@ def call(action: Callable[[], Any]) -> Any:  # noqa: ANN401 - decoded JSON
 def print_json(value: object) -> None:
     """Print JSON, indented where a person reads it; what could steer the terminal is written as an escape."""
     text = json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False)
-    click.echo(_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    click.echo(unsteering(text))
+
+
+def unsteering(text: str) -> str:
+    """Return JSON text in which what could steer the terminal is written as an escape."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def line(text: str | None) -> str:
+    """Return a text on one line, unknown as a dash."""
+    return " ".join(clean(text or UNKNOWN).split())
 
 
 def clean(text: object) -> str:

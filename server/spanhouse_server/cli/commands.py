@@ -7,7 +7,9 @@ import click
 from spanhouse_server.cli import (
     alerts,
     audit,
+    backup,
     control,
+    deletions,
     doctor,
     exporting,
     importing,
@@ -16,7 +18,9 @@ from spanhouse_server.cli import (
     reprocess,
     runs,
     serve,
+    sessions,
     sql,
+    tail,
     triage,
 )
 
@@ -37,6 +41,8 @@ for command in (
     importing.import_,
     runs.runs,
     runs.run,
+    sessions.sessions,
+    tail.tail,
     triage.triage,
     metrics.metrics,
     metrics.tools,
@@ -46,6 +52,11 @@ for command in (
     audit.audit,
     control.control,
     keys.keys,
+    deletions.delete,
+    deletions.deletions,
+    deletions.retention,
+    backup.backup,
+    backup.restore,
     reprocess.reprocess,
     doctor.doctor,
 ):

@@ -12,10 +12,6 @@ from spanhouse_server.cli import base
 
 @click.command()
 @base.filter_options
-@click.option("--escalated/--not-escalated", default=None, help="Only runs that were (not) handed to a person.")
-@click.option("--completed/--not-completed", default=None, help="Only runs that did (not) do what they were for.")
-@click.option("--complete/--incomplete", default=None, help="Only runs whose record is (not) known to be complete.")
-@click.option("--text", help="A word of what was asked or answered.")
 @click.option("--sort", default=None, help="A run field; a leading - for largest first.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Runs a page.")
 @click.option("--cursor", help="The next_cursor of the page before.")
@@ -25,11 +21,9 @@ def runs(url: str, limit: int, cursor: str | None, *, as_json: bool, **filters: 
     """List runs, newest first.
 
     \b
-    Example:  spanhouse runs --stop-reason max_usd --since 24h
+    Example:  spanhouse runs --filter 'stop_reason = max_usd and cost > 0.5' --since 24h
     """
-    query = base.given({name: value for name, value in filters.items() if value is not False})
-    query |= {name: False for name in ("escalated", "completed", "complete") if filters[name] is False}
-    page = base.call(lambda: base.client(url).runs(limit=limit, cursor=cursor, **query))
+    page = base.call(lambda: base.client(url).runs(limit=limit, cursor=cursor, **base.given(filters)))
     if as_json:
         base.print_json(page)
         return

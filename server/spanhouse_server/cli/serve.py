@@ -155,7 +155,7 @@ def _run(settings: Settings, listener: socket.socket, beside: Beside | None) -> 
         timeout_keep_alive=65,
         backlog=BACKLOG,
     )
-    _Server(config, announce=lambda: _announce(parts), beside=beside).run(sockets=[listener])
+    _Server(config, parts, announce=lambda: _announce(parts), beside=beside).run(sockets=[listener])
 
 
 def _announce(parts: Parts) -> None:
@@ -184,8 +184,11 @@ class Beside(Protocol):
 class _Server(uvicorn.Server):
     """Uvicorn that says when it answers."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], beside: Beside | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, parts: Parts, announce: Callable[[], None], beside: Beside | None
+    ) -> None:
         super().__init__(config)
+        self._parts = parts
         self._announce = announce
         self._beside = beside
 
@@ -199,4 +202,6 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._beside is not None:
             await asyncio.to_thread(self._beside.stop)
+        # Answers without an end would hold up the stop until they are cut off.
+        await self._parts.tail.close()
         await super().shutdown(sockets)

@@ -20,10 +20,10 @@ from spanhouse_storage.tables import SCHEMAS
 _PACKAGE = "spanhouse_storage"
 _BOOKKEEPING = ("version", "is_deleted", "superseded_by")
 
-_STORED_COLUMNS = tuple(name for name in SCHEMAS["runs"].names if name not in _BOOKKEEPING)
+STORED_COLUMNS = tuple(name for name in SCHEMAS["runs"].names if name not in _BOOKKEEPING)
 _AUDIT_STORED = pa.field("audit_stored", pa.uint32(), nullable=False)
 
-RUN_COLUMNS = (*_STORED_COLUMNS, _AUDIT_STORED.name)
+RUN_COLUMNS = (*STORED_COLUMNS, _AUDIT_STORED.name)
 """What a run is read with: its own columns, and how many of its audit events are stored at the time of reading."""
 STEP_COLUMNS = tuple(name for name in SCHEMAS["steps"].names if name not in _BOOKKEEPING)
 
@@ -101,17 +101,17 @@ def run_by_id(store: Store, run_id: str, *, tenant: str = "") -> pa.Table:
 
     A run that turned out to be part of another left a tombstone with the other's id; it is followed, so old links live.
     """
-    statement = sql.compose(_PACKAGE, "run_by_id", columns=", ".join(_STORED_COLUMNS), tenant=tenant_condition(tenant))
+    statement = sql.compose(_PACKAGE, "run_by_id", columns=", ".join(STORED_COLUMNS), tenant=tenant_condition(tenant))
     rows = store.query(statement, {"run_id": run_id, "tenant": tenant})
     for _ in range(_MAX_SUCCESSIONS):
         live = rows.filter(pc.equal(rows.column("deleted"), 0))
         if live.num_rows:
-            return with_audit_counts(store, live.slice(0, 1).select(_STORED_COLUMNS))
+            return with_audit_counts(store, live.slice(0, 1).select(STORED_COLUMNS))
         successors = [successor for successor in rows.column("successor").to_pylist() if successor]
         if not successors:
             break
         rows = store.query(statement, {"run_id": successors[0], "tenant": tenant})
-    return with_audit_counts(store, rows.slice(0, 0).select(_STORED_COLUMNS))
+    return with_audit_counts(store, rows.slice(0, 0).select(STORED_COLUMNS))
 
 
 def runs_by_request(store: Store, request_id: str, *, tenant: str = "", limit: int = 100) -> pa.Table:
@@ -172,9 +172,9 @@ def facets(store: Store) -> dict[str, list[str]]:
 
 def _runs_by(store: Store, column: str, id_: str, tenant: str, limit: int) -> pa.Table:
     if not id_:
-        return pa.schema([*(SCHEMAS["runs"].field(name) for name in _STORED_COLUMNS), _AUDIT_STORED]).empty_table()
+        return pa.schema([*(SCHEMAS["runs"].field(name) for name in STORED_COLUMNS), _AUDIT_STORED]).empty_table()
     statement = sql.compose(
-        _PACKAGE, "runs_by", columns=", ".join(_STORED_COLUMNS), column=column, tenant=tenant_condition(tenant)
+        _PACKAGE, "runs_by", columns=", ".join(STORED_COLUMNS), column=column, tenant=tenant_condition(tenant)
     )
     return with_audit_counts(store, store.query(statement, {"id": id_, "tenant": tenant, "limit": limit}))
 
@@ -183,7 +183,7 @@ def _runs_by_key(store: Store, page: pa.Table) -> pa.Table:
     """Return the wide rows of a page of keys, in the page's order."""
     hours = page.column("hour").to_pylist()
     keys = list(zip(page.column("tenant").to_pylist(), hours, page.column("run_id").to_pylist(), strict=True))
-    statement = sql.compose(_PACKAGE, "runs_by_key", columns=", ".join(_STORED_COLUMNS))
+    statement = sql.compose(_PACKAGE, "runs_by_key", columns=", ".join(STORED_COLUMNS))
     first, last = (min(hours), max(hours)) if hours else (0, 0)
     rows = store.query(
         statement,
