@@ -102,6 +102,21 @@ class Backlog:
             finally:
                 self._hurry -= 1
 
+    def settled_through(self, segment: int, timeout: float) -> bool:
+        """Return whether nothing of the journal's files up to this one waits any more, within the seconds."""
+
+        def settled() -> bool:
+            waiting = [*(entry for work in self._under_way for entry in work.entries), *self._pending.entries()]
+            return all(entry.position.segment > segment for entry in waiting)
+
+        with self._changed:
+            self._hurry += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(settled, timeout)
+            finally:
+                self._hurry -= 1
+
     def stop(self) -> None:
         """Let `take` return None from now on."""
         with self._changed:

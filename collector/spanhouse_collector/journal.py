@@ -83,6 +83,7 @@ class Journal:
         self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
+        self._rotations: list[Future[int]] = []
         self._thread = threading.Thread(target=self._run, name="spanhouse-journal")
         self._thread.start()
 
@@ -130,6 +131,16 @@ class Journal:
             self._bytes -= freed
             self._free_checked = float("-inf")
 
+    def rotate(self) -> int:
+        """Let what comes from now on go to a new file; return the number of the last file before it."""
+        with self._changed:
+            if self._closing:
+                return self._next_segment - 1
+            rotation: Future[int] = Future()
+            self._rotations.append(rotation)
+            self._changed.notify()
+        return rotation.result()
+
     def close(self) -> None:
         """Write what waits and stop the thread. A second call does nothing."""
         with self._changed:
@@ -171,13 +182,23 @@ class Journal:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closing)
-                if not self._waiting:
+                self._changed.wait_for(lambda: self._waiting or self._rotations or self._closing)
+                if not self._waiting and not self._rotations:
                     return
                 group, self._waiting = self._waiting, []
-            self._commit(group)
+                rotations, self._rotations = self._rotations, []
+            if group:
+                self._commit(group)
+            self._begin_anew(rotations)
             with self._changed:
                 self._waiting_bytes -= sum(waiting.length for waiting in group)
+
+    def _begin_anew(self, rotations: list[Future[int]]) -> None:
+        if rotations and self._file:
+            self._file.close()
+            self._file = None
+        for rotation in rotations:
+            rotation.set_result(self._next_segment - 1)
 
     def _commit(self, group: list[_Waiting]) -> None:
         try:

@@ -38,6 +38,8 @@ _MICROS: Final = pl.Datetime("us", "UTC")
 DAMAGED: Final = "acknowledged, then lost to damage of the journal's disk"
 UNACCOUNTED: Final = "acknowledged, and neither stored nor refused"
 SET_ASIDE: Final = "set aside as a dead letter: it could not be decoded or stored"
+EXPIRED: Final = "past its time by the tenant's retention when it came"
+ERASED: Final = "of somebody whose records were erased"
 
 
 @dataclass(frozen=True, slots=True)

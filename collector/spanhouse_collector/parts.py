@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 from spanhouse_collector import ledger
 from spanhouse_collector.dead_letters import DeadLetters
@@ -14,8 +15,13 @@ from spanhouse_collector.decoder import Decoded, DecodeError, Decoder, Range
 from spanhouse_collector.ledger import Rejected
 from spanhouse_collector.metrics import Metrics
 from spanhouse_collector.records import RawRecord
+from spanhouse_collector.screening import screened
 from spanhouse_collector.segment import Entry, Found
 from spanhouse_collector.segments import scan_file
+from spanhouse_storage.screen import Screen
+
+EVERYTHING: Final = Screen()
+"""Lets everything be stored."""
 
 _log = logging.getLogger(__name__)
 
@@ -26,11 +32,13 @@ class Part:
 
     Attributes:
         name: where in the batch they stand: empty for the whole, else a 0 or 1 for each time it was halved.
+        refused: records among them that may not be stored, and are not in `decoded` any more.
     """
 
     name: str
     entries: Sequence[Entry]
     decoded: Decoded
+    refused: tuple[Rejected, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +57,19 @@ class PartDecoder:
 
     Args:
         file: returns the file of a segment.
+        screen: decides what may be stored.
     """
 
     def __init__(
-        self, decoder: Decoder, file: Callable[[int], Path], dead_letters: DeadLetters, metrics: Metrics
+        self,
+        decoder: Decoder,
+        file: Callable[[int], Path],
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        screen: Screen = EVERYTHING,
     ) -> None:
         self._decoder, self._file, self._dead_letters, self._metrics = decoder, file, dead_letters, metrics
+        self._screen = screen
 
     def warm_up(self) -> None:
         """Start the decoder's child, which needs a moment before it can take its first records."""
@@ -81,7 +96,8 @@ class PartDecoder:
         elif (missing := _missing(entries, part.decoded, ledger.UNACCOUNTED, explained=False)).count:
             _log.error("%d acknowledged records were neither stored nor refused: please report this", missing.count)
             yield Lost(missing)
-        yield part
+        kept, refused = screened(part.decoded, self._screen)
+        yield replace(part, decoded=kept, refused=refused)
 
     def without_culprit(self, entries: Sequence[Entry], name: str, reason: str) -> Iterator[Part | Lost]:
         """Yield the halves of records that failed together; a record that fails alone is set aside."""

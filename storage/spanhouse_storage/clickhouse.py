@@ -109,7 +109,7 @@ class ClickHouseStore(ABC):
             client.command(sql, dict(parameters or {}))
 
 
-def use_database(client: Client, database: str) -> None:
+def use_database(client: Client, database: str, cluster: str = "") -> None:
     """Make `database` the client's own, creating it first where it does not exist.
 
     Raises:
@@ -122,7 +122,8 @@ def use_database(client: Client, database: str) -> None:
         "SELECT count() FROM system.databases WHERE name = {name:String}", {"name": database}, use_database=False
     )
     if known == 0:
-        client.command(f"CREATE DATABASE IF NOT EXISTS {database}", use_database=False)
+        everywhere = f" ON CLUSTER {cluster}" if cluster else ""
+        client.command(f"CREATE DATABASE IF NOT EXISTS {database}{everywhere}", use_database=False)
     client.database = database
 
 

@@ -175,7 +175,7 @@ def _pieces(subject: Subject, keys: Keys) -> Iterator[_Piece]:
     body = f"UPDATE data = '{ERASED_BODY}'"
     unless = f" AND data != '{ERASED_BODY}'"
     for part in _chunks(keys.traces):
-        for table in ("spans", "messages", "logs", "scores", "runs"):
+        for table in ("spans", "messages", "logs", "scores", "runs", "sampled_traces"):
             yield table, table, by_trace, {**tenant, "keys": part}, "DELETE"
         yield "audit_events", "audit_events", by_trace + unless, {**tenant, "keys": part}, body
     alone = " AND trace_id = ''"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spanhouse.errors import ConfigurationError
 from spanhouse_storage.contract import Store
 
 
-def open_store(url: str | Path) -> Store:
+def open_store(url: str | Path, *, cluster: str = "") -> Store:
     """Return the open store of a directory (embedded) or of `clickhouse://user:password@host:8123/database`.
 
-    The caller owns it and closes it. Call `migrate` before the first insert.
+    With `cluster` its tables are replicated and distributed over the ClickHouse cluster of that name. The caller owns it and closes it. Call `migrate` before the first insert.
 
     Raises:
         StoreHeldError: another process has the directory open.
@@ -21,7 +22,12 @@ def open_store(url: str | Path) -> Store:
     if "://" in str(url):
         from spanhouse_storage.server import ServerStore  # noqa: PLC0415
 
-        return ServerStore(str(url))
+        return ServerStore(str(url), cluster=cluster)
+    if cluster:
+        msg = (
+            f"SPANHOUSE_STORE_CLUSTER={cluster} needs a ClickHouse server: set SPANHOUSE_STORE to its URL, not to {url}"
+        )
+        raise ConfigurationError(msg)
     from spanhouse_storage.embedded import EmbeddedStore  # noqa: PLC0415
 
     return EmbeddedStore(Path(url))

@@ -15,9 +15,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from spanhouse.errors import ConfigurationError
 from spanhouse_storage.clickhouse import READ_SETTINGS, ClickHouseStore, translate, translated, use_database
+from spanhouse_storage.cluster import LOCAL, SETTINGS, statements
 from spanhouse_storage.contract import Parameters, RawAnswer, Settings, StorageError
-
 from spanhouse_storage.narrowing import SETTING, TableFilters
+
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 120
 
@@ -25,7 +26,8 @@ ANSWER_SECONDS = 120
 class ServerStore(ClickHouseStore):
     """The store contract on a ClickHouse server; several processes may use one at once."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, cluster: str = "") -> None:
+        self._cluster = cluster
         parsed = urlsplit(url)
         secure = parsed.scheme == "clickhouses"
         if parsed.scheme not in {"clickhouse", "clickhouses"} or not parsed.hostname:
@@ -43,7 +45,7 @@ class ServerStore(ClickHouseStore):
                 username=unquote(parsed.username or "default"),
                 password=unquote(parsed.password or ""),
                 secure=secure,
-                settings=READ_SETTINGS,
+                settings={**READ_SETTINGS, **(SETTINGS if cluster else {})},
                 connect_timeout=CONNECT_SECONDS,
                 send_receive_timeout=ANSWER_SECONDS,
                 # A session would let one call run at a time, and would be lost with its replica.
@@ -52,7 +54,7 @@ class ServerStore(ClickHouseStore):
                 form_encode_query_params=True,
                 dedicated_pool=True,
             )
-            use_database(self._client, database)
+            use_database(self._client, database, cluster)
         except ClickHouseError as error:
             raise translate(error, f"open {_shown(url)}") from error
         super().__init__(
@@ -64,7 +66,7 @@ class ServerStore(ClickHouseStore):
     ) -> RawAnswer:
         """Return the statement's rows from a locked session; see `contract.Store.read_only`."""
         # The server checks a request's settings together, before any holds; the statement's own meet the lock.
-        locked = {**(settings or {}), "readonly": "1"}
+        locked = {**(self._on_shards(settings) or {}), "readonly": "1"}
         with self._reader() as client, translated("query"):
             body = client.raw_query(sql, dict(parameters or {}), locked, fmt=output)
         return RawAnswer(bytes(body), None, None, None)

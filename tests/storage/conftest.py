@@ -10,9 +10,9 @@ from tests.support.clickhouse_http import ClickHouseHttp
 from spanhouse_storage import Store, migrate, open_store
 
 
-@pytest.fixture(scope="module", params=["embedded", "server"])
+@pytest.fixture(scope="module", params=["embedded", "server", "cluster"])
 def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A migrated store of each kind, opened once a module."""
+    """A migrated store of each kind, opened once a module: what a test asks of it holds for all of them."""
     path = tmp_path_factory.mktemp("store")
     if request.param == "embedded":
         store = open_store(path / "store")
@@ -20,8 +20,9 @@ def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield store
         store.close()
         return
-    with ClickHouseHttp(path) as server:
-        store = open_store(server.url())
+    cluster = "main" if request.param == "cluster" else ""
+    with ClickHouseHttp(path / "engine", cluster=cluster) as server:
+        store = open_store(server.url(), cluster=cluster)
         migrate(store)
         yield store
         store.close()

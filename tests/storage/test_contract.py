@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 from tests.support.rows import FINAL, NOON, rows, run, span
 
-from spanhouse_storage import QueryError, Store
+from spanhouse_storage import QueryError, StorageError, Store
 from spanhouse_storage.tables import SCHEMAS
+from spanhouse_storage.tenants import TenantStore
 
 
 def count(store: Store, table: str, modifier: str = "") -> int:
@@ -179,3 +180,62 @@ def test_the_store_says_what_it_is_without_its_password(store: Store) -> None:
     assert store.info.database == "spanhouse"
     assert "secret" not in store.info.url
     assert store.info.engine_version.count(".") >= 2
+
+
+def test_rows_are_deleted_for_good(store: Store) -> None:
+    store.insert("spans", rows("spans", span("t1", "a"), span("t2", "a")), "one")
+    store.execute(
+        "ALTER TABLE spans DELETE WHERE trace_id IN {ids:Array(String)} SETTINGS mutations_sync = 2", {"ids": ["t1"]}
+    )
+    assert store.query("SELECT trace_id FROM spans").column("trace_id").to_pylist() == ["t2"]
+
+
+def test_a_reader_of_some_tenants_sees_theirs_alone_however_they_ask(store: Store) -> None:
+    store.insert("runs", rows("runs", run("r1"), run("r2", tenant="globex")), "one")
+    narrowed = TenantStore(store, ["acme"])
+    for statement in (
+        "SELECT run_id FROM runs FINAL",
+        "SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM runs FINAL)",
+        "SELECT run_id FROM (SELECT run_id FROM runs UNION DISTINCT SELECT run_id FROM runs FINAL)",
+    ):
+        assert narrowed.query(statement).column("run_id").to_pylist() == ["r1"]
+    assert narrowed.query("SELECT count() AS n FROM runs").column("n").to_pylist() == [1]
+
+
+def test_a_query_that_takes_too_much_is_ended_and_says_so(store: Store) -> None:
+    with pytest.raises(StorageError):
+        store.query("SELECT sum(number) FROM numbers(100000000000)", settings={"max_execution_time": "0.2"})
+    assert store.query("SELECT 1 AS n").column("n").to_pylist() == [1]
+
+
+def test_a_large_batch_is_stored_whole_and_once(store: Store) -> None:
+    batch = rows("spans", *(span(f"t{number % 97}", f"s{number}", output="é" * 50) for number in range(20_000)))
+    store.insert("spans", batch, "large")
+    store.insert("spans", batch, "large")
+    found = store.query("SELECT count() AS n, uniqExact(span_id) AS spans, sum(length(output)) AS size FROM spans")
+    assert found.to_pylist() == [{"n": 20_000, "spans": 20_000, "size": 20_000 * 100}]
+
+
+def test_thousands_of_ids_fit_into_one_question(store: Store) -> None:
+    store.insert("spans", rows("spans", span("t1", "a")), "one")
+    ids = [f"{number:032x}" for number in range(3_000)]
+    found = store.query("SELECT span_id FROM spans WHERE trace_id IN {ids:Array(String)}", {"ids": [*ids, "t1"]})
+    assert found.column("span_id").to_pylist() == ["a"]
+
+
+def test_readers_run_beside_one_another_and_beside_a_writer(store: Store) -> None:
+    """Every answer is a state the table was in: a multiple of a batch's rows."""
+    seen: list[int] = []
+
+    def read() -> None:
+        seen.extend(count(store, "spans") for _ in range(5))
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for number in range(5):
+        store.insert("spans", rows("spans", *(span(f"t{number}", f"s{row}") for row in range(10))), f"batch-{number}")
+    for reader in readers:
+        reader.join()
+    assert len(seen) == 20
+    assert all(each % 10 == 0 for each in seen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.support.clickhouse_http import ClickHouseHttp
 from tests.support.rows import rows, run, span
@@ -89,3 +91,16 @@ def test_a_closed_store_refuses_every_call(server: ClickHouseHttp) -> None:
     store.close()
     with pytest.raises(StorageError, match="is closed"):
         store.query("SELECT 1")
+
+
+def test_inserts_wait_for_the_shards_and_carry_their_token(tmp_path: Path) -> None:
+    with ClickHouseHttp(tmp_path / "engine", cluster="main") as server:
+        store = open_store(server.url(), cluster="main")
+        migrate(store)
+        settings = {
+            row["name"]: row["value"]
+            for row in store.query("SELECT name, value FROM system.settings WHERE changed").to_pylist()
+        }
+        store.close()
+    assert settings["distributed_foreground_insert"] == "1"
+    assert settings["distributed_product_mode"] == "global"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -30,22 +31,38 @@ _PROTOCOL = {
 }
 
 
+# One shard, which is this engine: rows go through the table over the shards and come back through it.
+_CONFIG = """<clickhouse><tcp_port>9000</tcp_port><remote_servers><NAME><shard>
+<internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>9000</port></replica>
+</shard></NAME></remote_servers></clickhouse>"""
+
+_EVERYWHERE = re.compile(r" ON CLUSTER \w+")
+_REPLICATED = re.compile(r"Replicated(\w*MergeTree)\('/clickhouse/tables/[^']*', '\{replica\}'(?:, )?")
+
+
+def _alone(statement: str) -> str:
+    """Return a statement without what needs a Keeper, which the engine in this process has none of."""
+    plain = _REPLICATED.sub(r"\1(", _EVERYWHERE.sub("", statement))
+    return plain.replace("replicated_deduplication_window", "non_replicated_deduplication_window")
+
+
 class ClickHouseHttp:
-    """A running server; `url(database)` is what `open_store` takes.
+    """A running server; `url(database)` is what `open_store` takes. With `cluster`, one shard of such a cluster.
 
     Attributes:
         failures: answers, as `(status, ClickHouse error code)`, that the next requests get instead of being run.
         queries: text of every request that was run.
     """
 
-    def __init__(self, path: Path, *, password: str = "secret", port: int = 0) -> None:
+    def __init__(self, path: Path, *, password: str = "secret", port: int = 0, cluster: str = "") -> None:
         self.path = path
+        self.cluster = cluster
         self.password = password
         self.authorization = "Basic " + base64.b64encode(f"default:{password}".encode()).decode()
         self.failures: list[tuple[int, int]] = []
         self.queries: list[str] = []
         # One handle stays open, as the engine ends with its last one.
-        self._engine = chdb.connect(str(path))
+        self._engine = self._connect()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"owner": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
@@ -68,11 +85,19 @@ class ClickHouseHttp:
         """Return the store URL of one of the server's databases."""
         return f"clickhouse://default:{self.password}@127.0.0.1:{self.port}/{database}"
 
+    def _connect(self) -> chdb.Connection:
+        if not self.cluster:
+            return chdb.connect(str(self.path))
+        config = self.path.with_name("cluster.xml")
+        if not config.exists():
+            config.write_text(_CONFIG.replace("NAME", self.cluster))
+        return chdb.connect(f"{self.path}?config-file={config}")
+
     def run(self, parameters: dict[str, str], body: bytes) -> bytes:
         """Run one request on a handle of its own, as a server does without sessions."""
         query = parameters.get("query", "")
         self.queries.append(query or body.decode(errors="replace"))
-        handle = chdb.connect(str(self.path))
+        handle = self._connect()
         try:
             if parameters.get("database"):
                 handle.query(f"USE `{parameters['database']}`")
@@ -84,7 +109,9 @@ class ClickHouseHttp:
                 name.removeprefix("param_"): value for name, value in parameters.items() if name.startswith("param_")
             }
             with _as_statement(query, body) as statement:
-                answer: bytes = handle.query(statement, "TabSeparated", params=bound).bytes()
+                answer: bytes = handle.query(
+                    _alone(statement) if self.cluster else statement, "TabSeparated", params=bound
+                ).bytes()
                 return answer or b""
         finally:
             handle.close()

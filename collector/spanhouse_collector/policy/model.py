@@ -152,14 +152,14 @@ class Policy(_Block):
 
     @model_validator(mode="after")
     def _lives_hold_together(self) -> Self:
-        lives = self.retention()
+        lives = self.lives()
         for tenant, own in {"default": lives.default, **lives.tenants}.items():
             if why := own.disorder():
                 msg = f"retention of {tenant}: {why}"
                 raise ValueError(msg)
         return self
 
-    def retention(self) -> Retention:
+    def lives(self) -> Retention:
         """Return how long every tenant's rows are kept; the same value at every call."""
         return _retention(self)
 
