@@ -156,6 +156,7 @@ class AlertEngine:
 
     def start(self) -> None:
         """Evaluate at every whole multiple of the interval and deliver in the background until `stop`."""
+        self._stopping.clear()
         self._deliverer.start()
         self._thread = Thread(target=self._run, name="alert-engine")
         self._thread.start()

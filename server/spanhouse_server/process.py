@@ -29,6 +29,7 @@ from spanhouse_server import token
 from spanhouse_server.api import (
     alerts,
     audit,
+    backup,
     control,
     deletions,
     export,
@@ -236,7 +237,7 @@ def _routers(role: Role) -> list[APIRouter]:
             export,
         ),
     )
-    return [part.router for part in (*readings, control, keys, reprocess, sql, deletions)]
+    return [part.router for part in (*readings, control, keys, reprocess, sql, deletions, backup)]
 
 
 def create_app(parts: Parts) -> FastAPI:

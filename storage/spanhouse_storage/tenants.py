@@ -31,11 +31,10 @@ class TenantStore:
     def __init__(self, store: Store, tenants: Collection[str]) -> None:
         self._store = store
         self.tenants = frozenset(tenants)
-        # In hexadecimal no name of a tenant can be anything but a value.
-        values = ", ".join(f"unhex(\\'{tenant.encode().hex()}\\')" for tenant in sorted(self.tenants))
+        values = ", ".join(map(literal, sorted(self.tenants)))
         condition = f"tenant IN ({values})" if values else "0"
-        filters = ", ".join(f"'{table}': '{condition if table in TABLES else 0}'" for table in SCHEMAS)
-        self._settings: Settings = {"additional_table_filters": f"{{{filters}}}"}
+        filters = TableFilters({table: condition if table in TABLES else "0" for table in SCHEMAS})
+        self._settings: Settings = {SETTING: filters}
 
     @property
     def info(self) -> StoreInfo:
@@ -45,12 +44,12 @@ class TenantStore:
     def query(self, sql: str, parameters: Parameters | None = None, settings: Settings | None = None) -> pa.Table:
         """Return the statement's rows, those of other tenants left out; see `contract.Store.query`."""
         return self._store.query(sql, parameters, {**(settings or {}), **self._settings})
+
     def read_only(
         self, sql: str, output: str, parameters: Parameters | None = None, settings: Settings | None = None
     ) -> RawAnswer:
         """Return the statement's rows, those of other tenants left out; see `contract.Store.read_only`."""
         return self._store.read_only(sql, output, parameters, {**(settings or {}), **self._settings})
-
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Refuse: what is written is not narrowed.
