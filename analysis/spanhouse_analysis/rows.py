@@ -41,7 +41,7 @@ STEP: Final = _names(
 )
 AUDIT: Final = _names(
     "tenant stream seq name time environment request_id run_id trace_id span_id agent agent_version step tool",
-    "args_hash decision status duration_ms event_version",
+    "args_hash decision status duration_ms event_version prev_hash hash body_hash",
 )
 POINT: Final = _names(
     "tenant environment service_name name unit type temporality is_monotonic time start_time flags value int_value",

@@ -67,6 +67,10 @@ AUDIT_SCOPE: Final = "spanhouse.audit"
 """Instrumentation scope of audit log records; the record's event name is the audit event's name."""
 AUDIT_SEQ: Final = "spanhouse.audit.seq"
 AUDIT_VERSION: Final = "spanhouse.audit.version"
+AUDIT_HASH: Final = "spanhouse.audit.hash"
+"""The event's place in its stream's hash chain; see ``spanhouse.audit.chain``."""
+AUDIT_PREV_HASH: Final = "spanhouse.audit.prev_hash"
+AUDIT_BODY_HASH: Final = "spanhouse.audit.body_hash"
 
 # --- OpenTelemetry -------------------------------------------------------------------------------------------------
 SERVICE_NAME: Final = "service.name"

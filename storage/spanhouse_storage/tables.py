@@ -85,7 +85,7 @@ _AUDIT_EVENTS = pa.schema(
         *_required(_TEXT, "tool args_hash decision status"),
         *_nullable(_F64, "duration_ms"),
         *_required(_U16, "event_version"),
-        *_required(_TEXT, "data"),
+        *_required(_TEXT, "prev_hash hash body_hash data"),
     ]
 )
 

@@ -67,6 +67,7 @@ class SinkLog:
     """A log record the sink acknowledged, with plain values."""
 
     event_name: str
+    time: int
     attributes: dict[str, Any]
     body: Any
     trace_id: str
@@ -233,6 +234,7 @@ def _logs(request: ExportLogsServiceRequest) -> list[SinkLog]:
     return [
         SinkLog(
             event_name=record.event_name,
+            time=record.time_unix_nano,
             attributes=_plain(record.attributes),
             body=_value(record.body),
             trace_id=record.trace_id.hex(),

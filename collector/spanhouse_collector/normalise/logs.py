@@ -117,6 +117,9 @@ def _audit(message: Any, entries: Sequence[Entry], context: Context, record: Raw
         **{column: _field(fields.get(column)) for column in _TEXT_COLUMNS},
         "duration_ms": number(fields.get("duration_ms")),
         "event_version": min(event_version, _UINT16_MAX),
+        "prev_hash": name(said.get(own.AUDIT_PREV_HASH)) or "",
+        "hash": name(said.get(own.AUDIT_HASH)) or "",
+        "body_hash": name(said.get(own.AUDIT_BODY_HASH)) or "",
         "data": canonical_json(data) if isinstance(data, dict | list) else as_text(body) if body is not None else "{}",
     }
 

@@ -11,17 +11,30 @@ from opentelemetry._logs import SeverityNumber
 
 from spanhouse import attributes as keys
 from spanhouse.active import active
+from spanhouse.audit.chain import Link, body_hash, genesis, link_hash
 from spanhouse.canonical import canonical_json
 from spanhouse.notices import warn_once
 from spanhouse.redaction import redact
 
 
 class AuditTrail:
-    """One run's audit events, numbered from 1 without a gap. Safe to write from several threads."""
+    """One run's audit events, numbered from 1 without a gap and chained by hash. Safe to write from several threads.
 
-    def __init__(self, first: int = 1) -> None:
+    Args:
+        first: the number of the first event; a resumed run goes on where it was.
+        head: the hash of the event before it; empty for the first of a stream.
+    """
+
+    def __init__(self, first: int = 1, head: str = "") -> None:
         self._next = first
+        self._head = head
         self._lock = threading.Lock()
+
+    @property
+    def head(self) -> str:
+        """The hash of the last event; empty before the first."""
+        with self._lock:
+            return self._head
 
     @property
     def written(self) -> int:
@@ -35,20 +48,43 @@ class AuditTrail:
         An event that does not fit its model is written all the same, with the complaint in ``invalid``: an incomplete
         trail would be worse than an untidy one, and telemetry never raises into the agent.
         """
-        with self._lock:
-            seq = self._next
-            self._next += 1
         telemetry = active()
-        if telemetry is not None:
-            data, version = _checked(name, fields)
-            body, _ = redact(canonical_json(data))
-            telemetry.audit.emit(
-                timestamp=time.time_ns(),
-                severity_number=SeverityNumber.INFO,
-                event_name=name,
-                body=body,
-                attributes={**common, keys.AUDIT_SEQ: seq, keys.AUDIT_VERSION: version},
+        if telemetry is None:
+            with self._lock:
+                self._next += 1
+                return self._next - 1
+        data, version = _checked(name, fields)
+        body, _ = redact(canonical_json(data))
+        hashed = body_hash(body)
+        with self._lock:
+            seq, now = self._next, time.time_ns()
+            self._next += 1
+            stream = str(common.get(keys.RUN_ID, ""))
+            previous = self._head or genesis(stream)
+            step = common.get(keys.STEP)
+            self._head = link_hash(
+                previous,
+                Link(
+                    stream=stream,
+                    seq=seq,
+                    name=name,
+                    version=version,
+                    time_us=now // 1_000,
+                    request_id=str(common.get(keys.REQUEST_ID, "")),
+                    agent=str(common.get(keys.AGENT_NAME, "")),
+                    agent_version=str(common.get(keys.AGENT_VERSION, "")),
+                    step=None if step is None else int(step),
+                    body_hash=hashed,
+                ),
             )
+            chained = {keys.AUDIT_PREV_HASH: previous, keys.AUDIT_HASH: self._head, keys.AUDIT_BODY_HASH: hashed}
+        telemetry.audit.emit(
+            timestamp=now,
+            severity_number=SeverityNumber.INFO,
+            event_name=name,
+            body=body,
+            attributes={**common, keys.AUDIT_SEQ: seq, keys.AUDIT_VERSION: version, **chained},
+        )
         return seq
 
 
