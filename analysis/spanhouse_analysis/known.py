@@ -75,7 +75,7 @@ class KnownRuns:
         for first in range(0, len(asked), _TRACES_A_QUERY):
             rows = self._store.query(statement, {**parameters, "traces": asked[first : first + _TRACES_A_QUERY]})
             for tenant, trace, *run in frames.from_table(rows).iter_rows():
-                found.setdefault((tenant, trace), []).append(Published(run[0], run[1], bool(run[2]), run[3]))
+                found.setdefault((tenant, trace), []).append(Published(run[0], run[1], bool(run[2]), *run[3:]))
         return found
 
 

@@ -19,12 +19,14 @@ REMEMBERED_TRACES: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One run as it stands in the store: where its row is kept, and how many step rows it has."""
+    """One run as it stands in the store: where its row is kept, how many step rows it has, how many runs it stands for."""
 
     run_id: str
     started_at: datetime
     ended: bool
     step_rows: int
+    ended_at: datetime | None = None
+    weight: float = 1.0
 
 
 Runs = Mapping[Trace, list[Published]]
@@ -54,7 +56,11 @@ def as_published(found: Facts, traces: Iterable[Trace]) -> dict[Trace, list[Publ
     """Return what facts publish of each of the traces, nothing included."""
     steps = found.steps.group_by("tenant", "run_id").len("step_rows")
     rows = found.runs.join(steps, on=["tenant", "run_id"], how="left").select(
-        "tenant", "trace_id", "run_id", "started_at", pl.col("status") == "ended", pl.col("step_rows").fill_null(0)
+        *("tenant", "trace_id", "run_id", "started_at"),
+        pl.col("status") == "ended",
+        pl.col("step_rows").fill_null(0),
+        "ended_at",
+        "weight",
     )
     result: dict[Trace, list[Published]] = {trace: [] for trace in traces}
     for tenant, trace, *run in rows.iter_rows():

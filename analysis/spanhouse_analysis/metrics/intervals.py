@@ -1,7 +1,7 @@
 """95 % intervals and quantiles, exact on small windows and the same everywhere.
 
-Weights say how many runs a value stands for. With weights of 1 every figure here is the plain one; with others a quantile
-is that of the values repeated as often as they weigh, and intervals are those of the effective sample size.
+Weights say how many runs a value stands for. With weights of 1 every figure here is the plain one; with others a
+quantile is that of the values repeated as often as they weigh, and intervals are those of the effective sample size.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ def quantile(ordered: Values, q: float, weights: Values | None = None) -> float 
         return None
     if weights is None:
         return float(np.quantile(ordered, q))
-    upto = np.cumsum(weights)
+    upto: Values = np.cumsum(weights)
     rank = q * max(upto[-1] - 1, 0.0)
     below, share = math.floor(rank), rank - math.floor(rank)
     low, high = _at(ordered, upto, below), _at(ordered, upto, below + 1)
-    return low + (high - low) * share
+    return float(low + (high - low) * share)
 
 
 def quantile_interval(ordered: Values, q: float, weights: Values | None = None, size: float | None = None) -> Interval:

@@ -28,8 +28,8 @@ def sums(
 
     Columns: the groups, ``bucket`` (its start in nanoseconds, null without ``step``), and the parts as in `reductions`.
 
-    What runs spent that were sampled out is stored, so these sums need no weights and are exact. Only a filter on what is
-    known of runs alone (why they stopped, how they came out) has to do with those kept, and weighs them.
+    What runs spent that were sampled out is stored, so these sums need no weights and are exact. Only a filter on what
+    is known of runs alone (why they stopped, how they came out) has to do with those kept, and weighs them.
     """
     weight = "weight" if by_runs(wanted) else "1."
     bucket = f"intDiv({_ENDED}, {step}) * {step}" if step else "CAST(NULL AS Nullable(Int64))"

@@ -5,7 +5,9 @@ SELECT
     runs.run_id AS run_id,
     runs.started_at AS started_at,
     runs.status = 'ended' AS ended,
-    toUInt32(count(steps.seq)) AS step_rows
+    toUInt32(count(steps.seq)) AS step_rows,
+    any(runs.ended_at) AS ended_at,
+    any(runs.weight) AS weight
 FROM (SELECT * FROM runs FINAL WHERE (tenant, trace_id) IN {traces:Array(Tuple(String, String))} AND $bounds) AS runs
 LEFT JOIN
 (

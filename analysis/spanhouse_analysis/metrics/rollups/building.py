@@ -63,7 +63,7 @@ def days(
     *,
     only: set[Bucket] | None = None,
 ) -> None:
-    """Compute and store the parts of whole days from those of their hours, all of which hold; arguments as in `hours`."""
+    """Compute and store the parts of whole days from those of their hours, which all hold; arguments as in `hours`."""
     for layout in LAYOUTS:
         given = {
             "source": layout.source,

@@ -36,8 +36,8 @@ class RollupJob:
     Ownership: the caller owns the store and stops the job before it closes it. ``publishing`` may be called from any
     thread, ``tick`` from one at a time; ``start`` ticks in a thread of the job's own.
 
-    Failures: while the store does not answer, buckets stay as they are and are tried again. Buckets that are dirty or not
-    computed yet are never read, so the job's failures make metrics slower, not wrong.
+    Failures: while the store does not answer, buckets stay as they are and are tried again. Buckets that are dirty or
+    not computed yet are never read, so the job's failures make metrics slower, not wrong.
 
     Args:
         store: where runs are read and parts are written.
@@ -177,6 +177,7 @@ class RollupJob:
     def _stamp(self) -> int:
         """Return an even version above all this job gave before; what is computed from then on has the next odd one."""
         with self._lock:
+            self._version = self._version or marks.newest(self._store)
             self._version = max(2 * micros(self._clock()), self._version + 2)
             return self._version
 

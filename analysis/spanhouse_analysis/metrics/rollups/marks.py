@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from spanhouse_analysis.metrics.rollups.layout import LAYOUTS, LEVELS
-from spanhouse_storage import Store
+from spanhouse_storage import Store, sql
 from spanhouse_storage.reads.times import micros
 from spanhouse_storage.tables import SCHEMAS
 
@@ -24,9 +24,15 @@ def mark_dirty(store: Store, tenant: str, minutes: Iterable[datetime], *, now: d
         store: where the parts are.
         tenant: whose runs or calls change.
         minutes: when those ended that are added, changed or taken away; any time within the hour will do.
-        now: the time of marking. Mark before the change: parts are computed anew a minute after the mark at the earliest.
+        now: the time of marking. Mark before the change: parts are computed anew a minute after at the earliest.
     """
-    write(store, {(tenant, time) for time in minutes}, 2 * micros(now or datetime.now(UTC)))
+    write(store, {(tenant, time) for time in minutes}, max(2 * micros(now or datetime.now(UTC)), newest(store) + 2))
+
+
+def newest(store: Store) -> int:
+    """Return the highest even version that is not above all there are."""
+    found = store.query(sql.load("spanhouse_analysis", "parts_newest"))
+    return int(found["version"][0].as_py()) // 2 * 2
 
 
 def write(store: Store, changes: Iterable[tuple[str, datetime]], version: int) -> None:
