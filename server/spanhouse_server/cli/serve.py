@@ -155,6 +155,8 @@ def _run(settings: Settings, listener: socket.socket, beside: Beside | None) -> 
         timeout_keep_alive=65,
         backlog=BACKLOG,
     )
+    # Streamlit gives this logger a handler when it likes, and the address of a login may hold a key.
+    logging.getLogger("uvicorn.access").disabled = True
     _Server(config, parts, announce=lambda: _announce(parts), beside=beside).run(sockets=[listener])
 
 
