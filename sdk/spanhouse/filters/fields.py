@@ -140,6 +140,7 @@ RUN_FIELDS: Final = _table(
     Field("audit_stored", Kind.FIGURE, "audit events that are stored"),
     _number("audit_expected", "audit events that the SDK made"),
     Field("complete", Kind.FLAG, "all spans and audit events that the SDK made are stored"),
+    _number("weight", "runs it stands for where telemetry is sampled"),
     _text("convention", "telemetry convention it came in"),
     _text("name", "name of the run"),
     _text("error_type", "kind of its error"),
