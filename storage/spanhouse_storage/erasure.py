@@ -15,6 +15,11 @@ from spanhouse_storage.tombstones import Marked
 SubjectKind: TypeAlias = Literal["user", "request", "run", "session"]
 
 _PACKAGE: Final = "spanhouse_storage"
+TABLES: Final = (
+    *("spans", "messages", "logs", "scores", "runs", "sampled_traces", "steps", "metric_points", "audit_events"),
+)
+"""Tables that may hold something of a person."""
+
 _KEYS_A_STATEMENT: Final = 5_000
 _CONTROL_SCOPES: Final[Mapping[str, str]] = {"user": "user", "run": "run"}
 

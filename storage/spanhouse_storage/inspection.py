@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spanhouse_storage import sql
+from spanhouse_storage.cluster import LOCAL
 from spanhouse_storage.contract import Store
 from spanhouse_storage.migrations import migrations
 from spanhouse_storage.tables import SCHEMAS
@@ -28,9 +29,17 @@ def sizes(store: Store) -> list[TableSize]:
     return [TableSize(**row) for row in rows]
 
 
-def outdated_parts(store: Store, tables: Iterable[str]) -> int:
-    """Return how many parts of these tables nobody reads any more and are still on disk."""
-    found = store.query(sql.load(_PACKAGE, "outdated_parts"), {"tables": list(tables)})
+def engine_seconds(store: Store) -> int:
+    """Return the engine's own time in seconds since 1970, the one its parts are stamped with."""
+    return int(store.query("SELECT toUnixTimestamp(now()) AS at").column("at")[0].as_py())
+
+
+def outdated_parts(store: Store, tables: Iterable[str], before: int) -> int:
+    """Return how many parts of these tables nobody reads since before an `engine_seconds` and are still on disk."""
+    named = [*tables]
+    # On a cluster the rows are in the shards' own tables.
+    named += [table + LOCAL for table in named]
+    found = store.query(sql.load(_PACKAGE, "outdated_parts"), {"tables": named, "before": before})
     return int(found.column("parts")[0].as_py())
 
 

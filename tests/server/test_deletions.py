@@ -1,4 +1,4 @@
-"""Deleting on request over the API and the command line: first shown, then done, then proved, and not undone by what comes late."""
+"""Deleting on request: first shown, then done, then proved, and not undone by what comes late."""
 
 from __future__ import annotations
 
@@ -6,84 +6,30 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
-from tests.support.erasable import MARKER, files_with
+from tests.support.deletable import ADA, ask, body, finished, send, spans
+from tests.support.erasable import files_with
 from tests.support.process import run_cli
 from tests.support.served import Served, problem, serving
 
 from spanhouse_server.deletions import table
 from spanhouse_server.deletions.letters import erase as erase_letters
-from spanhouse_storage.tables import SCHEMAS
-
-ADA = "ada@example.org"
-TABLES = ("spans", "audit_events", "logs", "runs", "steps", "scores", "messages", "metric_points")
-
-
-def body(trace: int, user: str, *, text: str = MARKER, at: float | None = None) -> bytes:
-    """Return a request with one run of two spans, of which only the first names the user."""
-    start = int((at or time.time()) * 1e9)
-    made = []
-    for number, name in ((1, "invoke_agent support"), (2, "chat gpt-4o-mini")):
-        said = {
-            "gen_ai.operation.name": name.split()[0],
-            "tenant.id": "acme",
-            **({"user.id": user, "session.id": f"s{trace}", "spanhouse.request_id": f"q{trace}"} if number == 1 else {}),
-            "gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": text}]}]),
-        }
-        made.append(
-            Span(
-                trace_id=trace.to_bytes(16, "big"),
-                span_id=(trace * 10 + number).to_bytes(8, "big"),
-                parent_span_id=b"" if number == 1 else (trace * 10 + 1).to_bytes(8, "big"),
-                name=name,
-                start_time_unix_nano=start + number,
-                end_time_unix_nano=start + 1_000 + number,
-                attributes=[KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in said.items()],
-            )
-        )
-    spans = ResourceSpans(scope_spans=[ScopeSpans(spans=made)])
-    return ExportTraceServiceRequest(resource_spans=[spans]).SerializeToString()
-
-
-def send(served: Served, *bodies: bytes) -> None:
-    for each in bodies:
-        answer = served.http.post("/v1/traces", content=each, headers={"content-type": "application/x-protobuf"})
-        assert answer.status_code == 200
-    served.drain()
+from spanhouse_storage import migrate, open_store
+from spanhouse_storage.erasure import TABLES
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("server") / "data") as served:
-        for name in SCHEMAS:
+    data = tmp_path_factory.mktemp("server") / "data"
+    # The engine minds how soon to clear parts from the second opening on.
+    store = open_store(data / "store")
+    migrate(store)
+    store.close()
+    with serving(data) as served:
+        for name in TABLES:
             served.parts.store.execute(f"ALTER TABLE {name} MODIFY SETTING old_parts_lifetime = 0")
         yield served
-
-
-def ask(served: Served, **wanted: Any) -> httpx.Response:
-    headers = {"authorization": f"Bearer {served.parts.operator_token}"}
-    return served.http.post("/api/v1/deletions", json={"tenant": "acme", **wanted}, headers=headers)
-
-
-def spans(served: Served) -> list[str]:
-    found = served.parts.store.query("SELECT DISTINCT trace_id FROM spans ORDER BY trace_id")
-    return [str(int(trace, 16)) for trace in found.column("trace_id").to_pylist()]
-
-
-def finished(served: Served, deletion_id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        found = served.client.deletion(deletion_id)
-        if found["state"] == "done":
-            return found
-        time.sleep(0.1)
-    raise AssertionError(found)
 
 
 def test_a_user_is_shown_deleted_proved_and_kept_out(running: Served) -> None:
@@ -174,27 +120,6 @@ def test_retention_is_listed_as_the_policy_says_it(running: Served) -> None:
     rows = {row["tenant"]: row for row in running.client.retention()}
     policy.unlink()
     assert (rows[None]["spans"], rows["acme"]["content"], rows["acme"]["runs"]) == ("forever", "30d", "forever")
-
-
-def test_what_a_crash_interrupted_is_done_after_the_next_start(tmp_path: Path) -> None:
-    """The keys are written down before the first row goes, so the rest of a trace is found without it."""
-    data = tmp_path / "data"
-    with serving(data) as served:
-        send(served, body(1, ADA), body(2, "bob"))
-        served.parts.leadership.stop()
-        begun = ask(served, user=ADA, dry_run=False).json()["deletion"]
-        request = table.get(served.parts.state, begun["id"])
-        found = served.parts.erasing._find(request)
-        assert (found.state, len(found.keys.traces)) == ("deleting", 1)
-        inner = served.parts.erasing._store
-        inner.execute("ALTER TABLE spans DELETE WHERE user_id != '' AND trace_id LIKE '%1' SETTINGS mutations_sync = 2")
-        for name in SCHEMAS:
-            inner.execute(f"ALTER TABLE {name} MODIFY SETTING old_parts_lifetime = 0")
-    with serving(data) as served:
-        done = finished(served, begun["id"])
-        assert done["receipt"]["before"]["spans"] == 2
-        assert spans(served) == ["2"]
-        assert served.parts.store.query("SELECT 1 FROM runs FINAL").num_rows == 1
 
 
 def test_dead_letters_of_the_deleted_lose_their_bodies_and_others_keep_theirs(tmp_path: Path) -> None:

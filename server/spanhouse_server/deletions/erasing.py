@@ -17,9 +17,8 @@ from spanhouse_server.deletions import letters, table
 from spanhouse_server.deletions.proof import Line, Proof
 from spanhouse_server.deletions.table import Request
 from spanhouse_storage.contract import Store, StoreUnavailableError
-from spanhouse_storage.erasure import Keys, Subject, counts, erase, find, others, span_times
-from spanhouse_storage.inspection import outdated_parts
-from spanhouse_storage.tables import SCHEMAS
+from spanhouse_storage.erasure import TABLES, Keys, Subject, counts, erase, find, others, span_times
+from spanhouse_storage.inspection import engine_seconds, outdated_parts
 from spanhouse_storage.tombstones import Marked, Tombstones, hashed, salt_of
 
 log = logging.getLogger(__name__)
@@ -87,6 +86,7 @@ class Erasing:
             by=by,
             reason=reason,
             requested_at=now,
+            removed_at=0,
             error="",
             receipt={},
         )
@@ -144,8 +144,12 @@ class Erasing:
             request = self._find(request)
         if request.state == "deleting":
             request = self._delete(request)
-        if request.state == "clearing" and not outdated_parts(self._store, SCHEMAS):
+        if request.state == "clearing" and not self._on_disk(request):
             self._finish(request)
+
+    def _on_disk(self, request: Request) -> int:
+        """Return how many parts that held the rows are still on disk; what others write meanwhile is none of them."""
+        return outdated_parts(self._store, TABLES, request.removed_at)
 
     def _find(self, request: Request) -> Request:
         self._mark_subject(request)
@@ -171,7 +175,7 @@ class Erasing:
         if not self._pipeline.forget(DRAIN_SECONDS):
             msg = "the journal still holds records that are not stored: the store is behind or away"
             raise StoreUnavailableError(msg)
-        table.note(self._state, request.id, state="clearing", error="")
+        table.note(self._state, request.id, state="clearing", removed_at=engine_seconds(self._store), error="")
         return table.get(self._state, request.id)
 
     def _remember(self, request: Request, keys: Keys) -> None:
@@ -207,7 +211,7 @@ class Erasing:
             "traces_sha256": sorted(hashed(self._salt, "trace", subject.tenant, each) for each in keys.traces)[:1_000],
             "verified": {
                 "rows_found_again": sum(left.values()),
-                "parts_still_on_disk": outdated_parts(self._store, SCHEMAS),
+                "parts_still_on_disk": self._on_disk(request),
                 "journal": "what this server's journal held before is deleted",
             },
             "refused_until": (request.requested_at + self._window).isoformat(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Engine, String, Table, Text, insert, select, update
+from sqlalchemy import BigInteger, Column, DateTime, Engine, String, Table, Text, insert, select, update
 
 from spanhouse.errors import SpanhouseError
 from spanhouse_storage.erasure import Keys, Subject
@@ -27,6 +27,7 @@ DELETIONS = Table(
     Column("by", String(256), nullable=False),
     Column("reason", String(2000), nullable=False),
     Column("requested_at", DateTime, nullable=False),
+    Column("removed_at", BigInteger, nullable=False),
     Column("error", Text, nullable=False),
     Column("receipt", Text, nullable=False),
 )
@@ -47,6 +48,7 @@ class Request:
         subject: who is meant; its value is empty once the request is done.
         keys: where their records stand, written before the first is removed.
         before: rows by table when the request began.
+        removed_at: the engine's time in seconds when the last row was gone from the tables; 0 until then.
         receipt: the proof; empty until the request is done.
     """
 
@@ -59,6 +61,7 @@ class Request:
     by: str
     reason: str
     requested_at: datetime
+    removed_at: int
     error: str
     receipt: dict[str, Any]
 
@@ -95,13 +98,14 @@ def add(engine: Engine, request: Request) -> None:
                 by=request.by,
                 reason=request.reason,
                 requested_at=request.requested_at.astimezone(UTC).replace(tzinfo=None),
+                removed_at=0,
                 error="",
                 receipt="",
             )
         )
 
 
-def note(engine: Engine, request_id: str, **said: str) -> None:
+def note(engine: Engine, request_id: str, **said: str | int) -> None:
     """Change some columns of a request, by their names."""
     with engine.begin() as connection:
         connection.execute(update(DELETIONS).where(DELETIONS.c.id == request_id).values(**said))
@@ -144,6 +148,7 @@ def _request(row: dict[str, Any]) -> Request:
         by=row["by"],
         reason=row["reason"],
         requested_at=row["requested_at"].replace(tzinfo=UTC),
+        removed_at=row["removed_at"],
         error=row["error"],
         receipt=json.loads(row["receipt"]) if row["receipt"] else {},
     )

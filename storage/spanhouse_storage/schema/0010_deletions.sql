@@ -31,4 +31,5 @@ ALTER TABLE runs MODIFY SETTING old_parts_lifetime = 60, cleanup_delay_period = 
 ALTER TABLE steps MODIFY SETTING old_parts_lifetime = 60, cleanup_delay_period = 2, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 0;
 ALTER TABLE scores MODIFY SETTING old_parts_lifetime = 60, cleanup_delay_period = 2, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 0;
 ALTER TABLE metric_points MODIFY SETTING old_parts_lifetime = 60, cleanup_delay_period = 2, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 0;
+ALTER TABLE sampled_traces MODIFY SETTING old_parts_lifetime = 60, cleanup_delay_period = 2, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 0;
 ALTER TABLE audit_events MODIFY SETTING old_parts_lifetime = 60, cleanup_delay_period = 2, max_cleanup_delay_period = 10, cleanup_delay_period_random_add = 0
