@@ -8,6 +8,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,17 +19,20 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.support.process import ServerProcess, run_cli
 
 from spanhouse import Client
+from spanhouse import attributes as keys
 from spanhouse_server.backup import making, restoring
 from spanhouse_server.backup.archive import Archive, pieces
 from spanhouse_server.backup.errors import BackupError
 from spanhouse_server.backup.making import Backup, Source
-from spanhouse_server.importing.spans import request_of
+from spanhouse_server.importing.spans import attributes, request_of
 from spanhouse_server.settings import Settings
 from spanhouse_storage import migrate, open_store
 from spanhouse_storage.contract import Store, StoreInfo
 from spanhouse_storage.state import get_watermark, open_state, set_watermark
 
 AGENT = "invoke_agent load"
+ROOT = {keys.OPERATION: "invoke_agent", keys.AGENT_NAME: "load"}
+CALL = {keys.OPERATION: "chat", keys.REQUEST_MODEL: "gpt-4o-mini", keys.INPUT_TOKENS: 100, keys.OUTPUT_TOKENS: 10}
 
 
 class Load:
@@ -61,6 +65,7 @@ class Load:
                     name=AGENT if each == 1 else "chat m",
                     start_time_unix_nano=now - 1000,
                     end_time_unix_nano=now,
+                    attributes=attributes(ROOT if each == 1 else CALL),
                 )
                 for each in range(1, 6)
             ]
@@ -91,9 +96,7 @@ def test_a_backup_under_load_has_all_that_was_acknowledged(tmp_path: Path) -> No
             assert len(load.acknowledged) > len(before), "the server took records meanwhile"
         assert "exists already" in server.cli("backup", str(archive), "--data", str(server.data), code=2)
         assert not list((tmp_path / "data").glob("backup-*"))
-        assert not list((tmp_path / "data/store/engine/shadow").glob("spanhouse-*"))
-        keys = server.cli("keys", "create", "--tenant", "acme", "--role", "read", "--data", str(server.data))
-        assert keys
+        assert not list((tmp_path / "data/store/engine/shadow").glob("*backup*"))
     assert archive.stat().st_mode & 0o077 == 0
     restored = run_cli("restore", str(archive), "--into", str(data), "--json")
     assert restored.returncode == 0, restored.stderr
@@ -174,8 +177,11 @@ def test_the_state_and_own_files_come_back(store: Store, settings: Settings, tmp
     set_watermark(state, "job", "18")
     path = made(store, settings, tmp_path / "b.tar")
     state.dispose()
+    migrations = store.query("SELECT number FROM schema_migrations").to_pylist()
     store.close()
     restoring.restore(path, tmp_path / "r")
+    with closing(open_store(tmp_path / "r" / "store")) as copy:
+        assert copy.query("SELECT number FROM schema_migrations").to_pylist() == migrations
     again = open_state(tmp_path / "r" / "state.db")
     assert get_watermark(again, "job") == "18"
     again.dispose()

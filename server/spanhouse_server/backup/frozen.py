@@ -14,7 +14,8 @@ from spanhouse_server.backup.errors import BackupError
 from spanhouse_server.backup.manifest import Table
 from spanhouse_storage.contract import Store
 
-_PREFIX: Final = "spanhouse-backup-"
+_PREFIX: Final = "spanhouse_backup_"
+"""Of letters that the engine does not escape in names of folders."""
 _PART: Final = re.compile(r"(?P<partition>.+)_(?P<first>\d+)_(?P<last>\d+)_(?P<level>\d+)(_\d+)?")
 
 
@@ -79,6 +80,9 @@ class Frozen:
         ).to_pylist()
         for table in known:
             self._store.execute(f"ALTER TABLE {table['name']} FREEZE WITH NAME '{name}'")
+        if not self._shadow.is_dir():
+            msg = f"the engine froze its tables and left nothing in {self._shadow}; is its directory elsewhere?"
+            raise BackupError(msg)
         for table in known:
             folder = self._shadow / "store" / table["uuid"][:3] / table["uuid"]
             parts = sorted((path for path in folder.glob("*") if _PART.fullmatch(path.name)), key=_age)
