@@ -22,8 +22,8 @@ class BatchLimits:
         few: items below which a batch counts as small.
     """
 
-    items: int = 20_000
-    bytes: int = 32 << 20
+    items: int = 30_000
+    bytes: int = 40 << 20
     linger: float = 1.0
     small_linger: float = 0.25
     few: int = 2_000

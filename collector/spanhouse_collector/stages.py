@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 OnStored: TypeAlias = Callable[[pa.Table, Sequence[pa.Table] | None], None]
 """Is told of a stored batch: see ``writer.Stored``."""
 
-_AHEAD: Final = 2
-"""Batches decoded while one is inserted; more would only hold memory."""
+_AHEAD: Final = 1
+"""Batches that wait decoded while one is inserted and another is decoded; more would only hold memory."""
 
 
 @dataclass(frozen=True, slots=True)
