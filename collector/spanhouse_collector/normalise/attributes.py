@@ -25,7 +25,7 @@ _FIELD_2: Final = 0x12
 _MORE: Final = 0x80
 
 _MEMO_BYTES: Final = 160
-_MEMO_ENTRIES: Final = 100_000
+_MEMO_ENTRIES: Final = 30_000
 _MAX_KEYS: Final = 20_000
 
 
