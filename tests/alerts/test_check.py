@@ -130,6 +130,12 @@ BAD = [
     ),
     ("amount: 10", "thresholds: []\n    amount: 10", 24, "at least 1"),
     ("amount: 10", "amount: [10", 25, "expected"),
+    (
+        "amount: 10",
+        "filter: tool_eror > 1\n    amount: 10",
+        24,
+        "unknown field 'tool_eror': did you mean 'tool_errors'?",
+    ),
     ("amount: 10", "filters: {tenat: acme}\n    amount: 10", 24, "unknown filter 'tenat': did you mean 'tenant'"),
 ]
 

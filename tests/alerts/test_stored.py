@@ -199,3 +199,26 @@ def test_a_run_that_still_goes_on_warns_and_pages_once_each(
     assert sent(own(start=began, end=end, received_at=end, cost_usd=22.0)) == []
     assert run_by_id(store, "long")["status"].to_pylist() == ["ended"]
     assert {alert["value"] for alert in engine.snapshot()["alerts"]} == {22.0}
+
+
+def test_a_rule_counts_the_runs_of_its_filter_alone(store: Store) -> None:
+    """In its figures and in the runs that stand for it; an age is counted from the end of the window."""
+    put(store, ended("cheap", HOUR, completed=False, cost_usd=0.1), ended("dear", HOUR, completed=False, cost_usd=2.0))
+    put(store, ended("old", 5 * HOUR, completed=False, cost_usd=2.0))
+    request = Request("completion_rate", NOON - 6 * HOUR, NOON, filter="cost > 1 and started_at > 3h")
+    [sample] = MetricSamples(store).read(request)
+    assert (sample.value, sample.denominator) == (0.0, 1.0)
+    rule = RatioRule.model_validate(
+        {
+            "id": "dear-runs",
+            "kind": "ratio",
+            "metric": "completion_rate",
+            "window": {"rolling": "6h"},
+            "filter": "cost > 1",
+            "min_samples": 1,
+            "compare": {"below": 0.9},
+            "severity": "warn",
+        }
+    )
+    assert [question.request.filter for question in questions(rule, NOON, timedelta(0))] == ["cost > 1"]
+    assert sorted(StoredEvidence(store).runs(rule, {}, NOON - 6 * HOUR, NOON)) == ["dear", "old"]
