@@ -134,6 +134,12 @@ class FactsJob:
         with self._lock:
             return len(self._dirty) + self._computing
 
+    def renew(self) -> None:
+        """Forget what was published before, as another process may have published since; `recover` comes next."""
+        with self._lock:
+            self._memory = Memory()
+        self._recovered = False
+
     def recover(self) -> int:
         """Make dirty whatever was received since the watermark, before the first ``tick``; return how many traces."""
         stored = get_watermark(self._state, WATERMARK)
@@ -182,6 +188,7 @@ class FactsJob:
 
     def start(self) -> None:
         """Tick in a thread until ``stop``; recover first where that was not done."""
+        self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="spanhouse-facts")
         self._thread.start()
 
