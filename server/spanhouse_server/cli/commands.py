@@ -12,6 +12,7 @@ from spanhouse_server.cli import (
     deletions,
     doctor,
     exporting,
+    filters,
     importing,
     keys,
     mcp,
@@ -38,11 +39,14 @@ def cli() -> None:
 
 for command in (
     serve.up,
+    serve.collector,
+    serve.server,
     serve.demo,
     importing.import_,
     runs.runs,
     runs.run,
     sessions.sessions,
+    filters.filters,
     tail.tail,
     triage.triage,
     metrics.metrics,
