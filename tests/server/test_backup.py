@@ -24,6 +24,7 @@ from spanhouse_server.backup import making, restoring
 from spanhouse_server.backup.archive import Archive, pieces
 from spanhouse_server.backup.errors import BackupError
 from spanhouse_server.backup.making import Backup, Source
+from spanhouse_server.backup.manifest import Manifest
 from spanhouse_server.importing.spans import attributes, request_of
 from spanhouse_server.settings import Settings
 from spanhouse_storage import migrate, open_store
@@ -297,7 +298,7 @@ def test_an_archive_says_what_is_in_it(tmp_path: Path) -> None:
     """Every file with size and checksum, names of any length."""
     long = "data/" + "n" * 150
     (tmp_path / "f").write_bytes(b"x" * 1000)
-    manifest = restoring.Manifest("0", 1, "2026-01-01T00:00:00Z", online=True, tables=[], settings={}, notes=[])
+    manifest = Manifest("0", 1, "2026-01-01T00:00:00Z", online=True, tables=[], settings={}, notes=[])
     path = tmp_path / "a.tar"
     path.write_bytes(b"".join(pieces([(long, tmp_path / "f")], manifest)))
     archive = Archive(path)

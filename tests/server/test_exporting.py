@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def test_an_export_killed_anywhere_goes_on_where_it_was(
             return real(*given, **named)
 
         with monkeypatch.context() as patch:
-            for owner, name in ((job._Part, "write"), (Manifest, "write"), (Path, "replace"), (job.os, "fsync")):
+            for owner, name in ((job._Part, "write"), (Manifest, "write"), (Path, "replace"), (os, "fsync")):
                 real = getattr(owner, name)
                 patch.setattr(owner, name, lambda *a, real=real, **k: dies(real, *a, **k))
             again = ["--resume"] if (out / "manifest.json").exists() else []

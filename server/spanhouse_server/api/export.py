@@ -33,7 +33,11 @@ SETTLE_SECONDS: Final = 5.0
 _MARGIN_SECONDS: Final = 1.0
 
 FORMS: Final = ("rows", "stored")
-_STORED: Final = {"spans": tuple(dict.fromkeys((*rebuild.COLUMNS, *rebuild.ALSO))), "audit": reads.AUDIT_COLUMNS}
+_STORED: Final = {
+    # The bucket follows from the start, and the engine's type for it is lost on the way.
+    "spans": tuple(name for name in dict.fromkeys((*rebuild.COLUMNS, *rebuild.ALSO)) if name != "bucket"),
+    "audit": reads.AUDIT_COLUMNS,
+}
 """What is stored of a record, for who makes OTLP of it again."""
 
 

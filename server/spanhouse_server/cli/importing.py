@@ -13,26 +13,30 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from spanhouse.client import Client
 from spanhouse.errors import ServerError
 from spanhouse_server.cli import base
+from spanhouse_server.exports.manifest import ExportError
+from spanhouse_server.importing.otlp import import_export
 from spanhouse_server.importing.send import Report, import_file, wait_until_stored
 
 SETTLE_SECONDS = 120.0
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--tenant", default="default", show_default=True, help="Tenant the runs are filed under.")
 @click.option("--environment", default="import", show_default=True, help="Environment the runs are filed under.")
 @click.option("--wait/--no-wait", default=True, help="Return only once the runs can be queried.")
 @base.url_option
 @base.json_option
 def import_(files: tuple[Path, ...], url: str, tenant: str, environment: str, *, wait: bool, as_json: bool) -> None:
-    """Import recorded runs, one JSON object a line, plain or gzip.
+    """Import recorded runs, one JSON object a line, plain or gzip; or the directory of an OTLP export.
 
     Importing a file twice changes nothing: ids follow from each line's run_id. A line that is no run is named with its
-    number, the rest is imported, and the exit code is 1.
+    number, the rest is imported, and the exit code is 1. What `spanhouse export spans --format otlp` wrote keeps its
+    ids, times, tenants and environments.
 
     \b
     Example:  spanhouse import runs.jsonl.gz
+              spanhouse import spans/ audit/
     """
     api = base.call(lambda: base.client(url))
     reports: dict[str, Report] = {}
@@ -47,10 +51,15 @@ def import_(files: tuple[Path, ...], url: str, tenant: str, environment: str, *,
                 progress.update(task, description=done)
 
             try:
-                reports[str(path)] = import_file(path, api, tenant=tenant, environment=environment, on_progress=told)
+                if path.is_dir():
+                    reports[str(path)] = import_export(path, api, on_progress=told)
+                else:
+                    reports[str(path)] = import_file(
+                        path, api, tenant=tenant, environment=environment, on_progress=told
+                    )
             except OSError as error:
                 base.fail(f"{path} cannot be read: {error}")
-            except ServerError as error:
+            except (ServerError, ExportError, ValueError) as error:
                 base.fail(f"{path}: {error}")
         if wait:
             task = progress.add_task("storing and computing facts", total=None)

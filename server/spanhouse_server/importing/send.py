@@ -11,6 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanhouse.client import Client
 from spanhouse.errors import ServerError
+from spanhouse.settings import Signal
 from spanhouse_server.importing import lines
 from spanhouse_server.importing.lines import BadLine
 from spanhouse_server.importing.runs import spans_of
@@ -57,7 +58,7 @@ def import_file(
     report = Report()
     for batch, runs, last in _batches(_spans(path, report, tenant, environment)):
         body = request_of(batch, RESOURCE).SerializeToString()
-        rejected, message = _post(client, body)
+        rejected, message = post(client, "traces", body)
         report.runs += runs
         report.spans += len(batch) - rejected
         if rejected:
@@ -66,11 +67,15 @@ def import_file(
     return report
 
 
-def _post(client: Client, body: bytes) -> tuple[int, str]:
-    """Send a batch, again while the server asks to come back later; sending twice stores once."""
+def post(client: Client, signal: Signal, body: bytes) -> tuple[int, str]:
+    """Send a batch, again while the server asks to come back later; sending twice stores once.
+
+    Returns:
+        How many records were rejected, and why.
+    """
     for attempt in range(ATTEMPTS):
         try:
-            return client.post_otlp("traces", body)
+            return client.post_otlp(signal, body)
         except ServerError as error:
             if error.status not in COME_BACK_LATER or attempt == ATTEMPTS - 1:
                 raise
