@@ -24,6 +24,7 @@ class Right(Enum):
     READ = "read"
     CONTROL = "set control flags"
     KEYS = "manage keys"
+    BACKUP = "take a backup"
     QUERY = "run SQL"
 
 
@@ -32,7 +33,7 @@ RIGHTS: Final = {
     Role.INGEST: frozenset({Right.SEND, Right.POLL}),
     Role.READ: frozenset({Right.POLL, Right.READ}),
     Role.OPERATE: _OPERATE,
-    Role.ADMIN: _OPERATE | {Right.KEYS, Right.QUERY},
+    Role.ADMIN: _OPERATE | {Right.KEYS, Right.QUERY, Right.BACKUP},
 }
 
 OPEN: Final = frozenset({Right.SEND, Right.POLL, Right.READ})
@@ -102,9 +103,14 @@ def needed(method: str, path: str) -> Need | None:
         return None
     if path.startswith("/api/v1/keys"):
         return Need(Right.KEYS)
+    if path.startswith("/api/v1/backup"):
+        # It holds the operator's token and what every tenant sent.
+        return Need(Right.BACKUP, everywhere=True)
     if path.startswith("/api/v1/sql"):
         # On the embedded store the route itself asks for more: `spanhouse_server.sql.access`.
         return Need(Right.READ)
+    if path.startswith(("/api/v1/deletions", "/api/v1/retention")):
+        return Need(Right.CONTROL)
     reading = method in {"GET", "HEAD"}
     if path.startswith("/api/v1/control"):
         return Need(Right.POLL if reading else Right.CONTROL)
