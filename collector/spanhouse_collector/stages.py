@@ -101,6 +101,8 @@ class Stages:
                 self._insert(decoded)
             except StoppedError as stopped:
                 _log.info("%s; the journal keeps it for the next start", stopped)
+            # A batch holds the files it is mapped from; the next may be long in coming.
+            del decoded
 
     def _insert(self, decoded: _Decoded) -> None:
         batch, stopping = decoded.batch, self._backlog.stopping
