@@ -62,10 +62,10 @@ class GuardedToolCall:
         self._result = as_text(value)
         self._call.result(value)
 
-    def failed(self, message: str, error_type: ErrorType = ErrorType.OTHER) -> None:
+    def failed(self, message: str, error_type: ErrorType = ErrorType.OTHER, *, name: str = "ToolError") -> None:
         """Record that the tool reported a failure without an exception."""
         self._failure = (error_type, message)
-        self._call.failed(message, error_type)
+        self._call.failed(message, error_type, name=name)
 
     def noted(self, content: str) -> str:
         """Return the content with what the model is to be told beside it."""

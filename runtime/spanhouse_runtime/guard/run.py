@@ -84,11 +84,14 @@ class GuardedRun:
         CURRENT.reset(self._token)
         if not self._owns:
             return False
-        if self._stopped is not None:
-            # Whatever a framework made of it on the way out, this is why the run ended.
-            self.run.stop(self._stopped.reason)
+        stop = self._stopped
         failed = error is not None and not isinstance(error, RunStopped)
-        ended_well = self._stopped is None or self._stopped.reason.code in _COMPLETED
+        if stop is not None:
+            # Whatever a framework made of it on the way out, this is why the run ended.
+            self.run.stop(stop.reason)
+            if error is not None and _led_to(error, stop):
+                kind, error, failed = type(stop), stop, False
+        ended_well = stop is None or stop.reason.code in _COMPLETED
         self.close(completed=ended_well and not failed)
         return self.run.__exit__(kind, error, traceback)
 
@@ -289,3 +292,17 @@ class GuardedRun:
 
     def _state_changed(self, before: RunState, after: RunState, legal: bool, reason: str) -> None:  # noqa: FBT001
         self.run.event("state", before=before.value, after=after.value, legal=legal, reason=reason or None)
+
+
+def _led_to(error: BaseException, stop: RunStopped) -> bool:
+    """Return whether an exception is what a framework made of the stop: one of its causes has the same reason."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, RunStopped) and link.reason == stop.reason:
+            return True
+        if isinstance(link, BaseExceptionGroup) and any(_led_to(inner, stop) for inner in link.exceptions):
+            return True
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
+    return False
