@@ -37,6 +37,24 @@ def test_recording_loads_no_server_parts() -> None:
     assert not loaded & {"fastapi", "polars", "streamlit", "pyarrow", "clickhouse_connect", "sqlalchemy", "grpc"}
 
 
+def test_a_frame_without_its_extra_names_the_extra() -> None:
+    """Polars and Arrow are missed when a frame is asked for, not before, with the command that brings them."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys\nfor name in ('polars', 'pyarrow'): sys.modules[name] = None\n"
+            "import spanhouse as sh\nfrom spanhouse.frames import Answer\n"
+            "client = sh.Client()\nanswer = Answer({'runs': []}, client, '/api/v1/runs', {})\n"
+            "try:\n  answer.frame()\nexcept sh.ConfigurationError as error:\n  print(error)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 'pip install "spanhouse[client]"' in done.stdout
+
+
 @pytest.mark.parametrize("name", spanhouse.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     """All that is promised can be imported, and is no module that hides a function of the same name."""
