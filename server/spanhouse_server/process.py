@@ -123,7 +123,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
         pipeline = Pipeline(
             store,
             data / "journal",
-            facts.stored if settings.role is not Role.COLLECTOR else _nothing,
+            facts.stored if inner.info.kind == "embedded" else _nothing,
             settings=replace(DEFAULT_SETTINGS, max_journal_bytes=settings.journal_limit),
             redaction=Redacting(policy, key_in(data)),
             screen=screen,
@@ -212,7 +212,7 @@ def _leadership(
 
 
 def _nothing(*_: object) -> None:
-    """Do nothing with what is stored: another process computes its facts."""
+    """Do nothing with what is stored: where several may store spans, `Following` finds them for whoever leads."""
 
 
 def _routers(role: Role) -> list[APIRouter]:

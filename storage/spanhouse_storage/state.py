@@ -7,14 +7,33 @@ default, any SQLAlchemy URL where several servers share the state.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from sqlalchemy import Column, Engine, MetaData, String, Table, Text, create_engine, event, insert, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.engine.url import URL
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from spanhouse_storage.contract import StorageError
+from spanhouse_storage.contract import SchemaTooNewError, StorageError
 
 metadata = MetaData()
 
@@ -25,6 +44,11 @@ watermarks = Table(
     Column("value", Text, nullable=False),
 )
 """How far each job has come, by the job's name."""
+
+STATE_VERSION: Final = 1
+"""Number of the state's schema; a release that a former one could not read raises it."""
+
+_VERSION_NAME: Final = "state.schema"
 
 BUSY_MILLISECONDS = 5_000
 
@@ -37,16 +61,77 @@ def open_state(url: str | Path) -> Engine:
     integrity.
 
     Raises:
-        StorageError: the file cannot be created.
+        StorageError: the file cannot be created, or the database does not answer.
+        SchemaTooNewError: a newer release made the state.
     """
-    text = str(url)
-    if "://" not in text:
-        text = URL.create("sqlite", database=str(_private_file(Path(url)))).render_as_string()
-    engine = create_engine(text)
+    given = str(url)
+    if "://" not in given:
+        given = URL.create("sqlite", database=str(_private_file(Path(url)))).render_as_string()
+    # A database that was restarted, or a fail-over, leaves dead connections in the pool.
+    engine = create_engine(given, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-    metadata.create_all(engine)
+    try:
+        with _alone(engine) as connection:
+            metadata.create_all(connection)
+            _check_version(connection, engine)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        shown = engine.url.render_as_string(hide_password=True)
+        msg = f"cannot use the state database {shown}: {error}; set SPANHOUSE_STATE to one that answers"
+        raise StorageError(msg) from error
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction that no other process setting up the same state runs beside."""
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(727174)"))
+        yield connection
+
+
+def _check_version(connection: Connection, engine: Engine) -> None:
+    """Bring the schema of the state to this release's, or refuse one of a newer release.
+
+    Raises:
+        SchemaTooNewError: a newer release made it.
+    """
+    said = connection.scalar(select(watermarks.c.value).where(watermarks.c.name == _VERSION_NAME))
+    version = int(said) if said is not None else 0
+    if version > STATE_VERSION:
+        shown = engine.url.render_as_string(hide_password=True)
+        msg = (
+            f"the state {shown} has schema {version} and this program knows up to {STATE_VERSION}: "
+            f"install the spanhouse that wrote it or a newer one (pip install --upgrade spanhouse)"
+        )
+        raise SchemaTooNewError(msg)
+    _add_missing_columns(connection)
+    if said is None:
+        connection.execute(insert(watermarks).values(name=_VERSION_NAME, value=str(STATE_VERSION)))
+    elif version < STATE_VERSION:
+        connection.execute(
+            update(watermarks).where(watermarks.c.name == _VERSION_NAME).values(value=str(STATE_VERSION))
+        )
+
+
+def _add_missing_columns(connection: Connection) -> None:
+    """Add columns that a table of an older release lacks: empty text and 0 where none may be null."""
+    known = inspect(connection)
+    for table in metadata.sorted_tables:
+        held = {column["name"] for column in known.get_columns(table.name)}
+        for column in table.columns:
+            if column.name in held:
+                continue
+            kind = column.type.compile(connection.dialect)
+            filled = "''" if isinstance(column.type, String | Text) else "0"
+            rule = "" if column.nullable else f" DEFAULT {filled} NOT NULL"
+            quote = connection.dialect.identifier_preparer.quote
+            connection.execute(text(f"ALTER TABLE {quote(table.name)} ADD COLUMN {quote(column.name)} {kind}{rule}"))
 
 
 def get_watermark(engine: Engine, name: str) -> str | None:

@@ -99,7 +99,7 @@ def test_threads_that_set_one_watermark_take_turns(path: Path) -> None:
         thread.join()
     assert get_watermark(engine, "facts") in {str(n) for n in range(8)}
     with engine.connect() as connection:
-        assert len(connection.execute(select(watermarks)).all()) == 1
+        assert len(connection.execute(select(watermarks).where(watermarks.c.name == "facts")).all()) == 1
     engine.dispose()
 
 

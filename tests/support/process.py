@@ -28,7 +28,10 @@ def free_port() -> int:
 class ServerProcess:
     """``spanhouse up`` on a free port in a directory of its own; started by entering it."""
 
-    def __init__(self, data: Path, *, port: int | None = None, ui: bool = False, **settings: str) -> None:
+    def __init__(
+        self, data: Path, *, port: int | None = None, ui: bool = False, command: str = "up", **settings: str
+    ) -> None:
+        self._command = command
         self.data = data
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -50,7 +53,7 @@ class ServerProcess:
         """Start the process and wait until it is ready."""
         flags = [text for name, value in self._settings.items() for text in (f"--{name.replace('_', '-')}", value)]
         command = [
-            *spanhouse("up"),
+            *spanhouse(self._command),
             "--http",
             f"127.0.0.1:{self.port}",
             "--data",

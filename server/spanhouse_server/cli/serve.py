@@ -20,7 +20,7 @@ from spanhouse_server.cli import base
 from spanhouse_server.http_protocol import PatientHttp
 from spanhouse_server.keys.auth import Auth
 from spanhouse_server.parts import Parts
-from spanhouse_server.settings import Settings, host_of, is_loopback
+from spanhouse_server.settings import Role, Settings, host_of, is_loopback
 
 F = TypeVar("F", bound=Callable[..., Any])
 BACKLOG = 2048
@@ -43,6 +43,32 @@ def up(**flags: str | None) -> None:
     Example:  spanhouse up --http 127.0.0.1:4318 --data ./spanhouse-data
     """
     listener, settings = bind(load_settings(flags))
+    with listener:
+        serve(settings, listener)
+
+
+@click.command()
+@settings_options
+def collector(**flags: str | None) -> None:
+    """Start a collector alone: OTLP in, nothing else; several may write to one ClickHouse.
+
+    \b
+    Example:  spanhouse collector --store clickhouse://… --state postgresql+psycopg://… --collector 1
+    """
+    listener, settings = bind(load_settings({**flags, "role": Role.COLLECTOR.value}))
+    with listener:
+        serve(settings, listener)
+
+
+@click.command()
+@settings_options
+def server(**flags: str | None) -> None:
+    """Start a server beside collectors: API, dashboards and, on one server at a time, the jobs.
+
+    \b
+    Example:  spanhouse server --store clickhouse://… --state postgresql+psycopg://…
+    """
+    listener, settings = bind(load_settings({**flags, "role": Role.SERVER.value}))
     with listener:
         serve(settings, listener)
 
