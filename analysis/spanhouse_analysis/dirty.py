@@ -52,6 +52,10 @@ class DirtyTraces:
     def __len__(self) -> int:
         return len(self._traces)
 
+    def traces(self) -> set[Trace]:
+        """Return the traces that wait to be computed."""
+        return set(self._traces)
+
     def touch(
         self,
         trace: Trace,

@@ -6,9 +6,10 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -20,8 +21,9 @@ from spanhouse_analysis.dirty import DirtyTraces, Touched
 from spanhouse_analysis.facts import LEASE_SECONDS, Facts
 from spanhouse_analysis.fresh import FreshSpans
 from spanhouse_analysis.known import KnownRuns
-from spanhouse_analysis.published import Published, as_published, tombstones
+from spanhouse_analysis.published import Published, as_published, changes, tombstones
 from spanhouse_analysis.reading import Trace, facts_of_spans, facts_of_traces
+from spanhouse_analysis.sampling import Sampler
 from spanhouse_analysis.seen import MARGIN, SeenTraces
 from spanhouse_storage import Store, StoreUnavailableError, sql
 from spanhouse_storage.reads import traces_received_since
@@ -45,6 +47,9 @@ of one trace lie among thousands of others that must be read with them."""
 _BUSY_RUNS: Final = 200
 
 
+Publishing: TypeAlias = Callable[[Collection[tuple[str, datetime]]], AbstractContextManager[None]]
+
+
 class FactsJob:
     """Computes facts of the traces it is told of, and publishes them.
 
@@ -60,6 +65,8 @@ class FactsJob:
         clock: tells the time, UTC.
         lease_seconds: see ``facts.compute``.
         quiet_seconds: how long a finished trace must send nothing before it is computed.
+        sampler: decides which ended runs are kept; all where there is none.
+        publishing: entered with the tenants and times of what changes while that is written.
     """
 
     def __init__(
@@ -70,11 +77,15 @@ class FactsJob:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         lease_seconds: float = LEASE_SECONDS,
         quiet_seconds: float = 1.0,
+        sampler: Sampler | None = None,
+        publishing: Publishing | None = None,
     ) -> None:
         self._store = store
         self._state = state
         self._clock = clock
         self._lease = lease_seconds
+        self._sampler = sampler
+        self._publishing = publishing or (lambda _changes: nullcontext())
         self._dirty = DirtyTraces(quiet_seconds)
         self._known = KnownRuns(store)
         self._seen = SeenTraces()
@@ -137,11 +148,15 @@ class FactsJob:
     def renew(self) -> None:
         """Forget what was published before, as another process may have published since; `recover` comes next."""
         with self._lock:
-            self._memory = Memory()
-        self._recovered = False
+            self._known = KnownRuns(self._store)
+            self._seen = SeenTraces()
+            self._fresh = FreshSpans(self._seen)
+            self._keeping = self._recovered = False
 
     def recover(self) -> int:
         """Make dirty whatever was received since the watermark, before the first ``tick``; return how many traces."""
+        if self._sampler is not None:
+            self._sampler.recover(self._clock())
         stored = get_watermark(self._state, WATERMARK)
         since = datetime.fromisoformat(stored) if stored else datetime.fromtimestamp(0, UTC)
         self._progress = self._watermark = since
@@ -184,6 +199,10 @@ class FactsJob:
                     self._dirty.took(time.perf_counter() - began, len(due))
                 self._computing = 0
         self._advance()
+        if self._sampler is not None:
+            with self._lock:
+                busy = self._dirty.traces()
+            self._sampler.sweep(now, busy)
         return published
 
     def start(self) -> None:
@@ -238,19 +257,25 @@ class FactsJob:
             new = {trace for trace in fresh if self._fresh.is_new(trace)}
         before = self._known.of(traces, new)
         found = self._facts(traces, before, fresh, spans, now)
+        received = [self._progress, found.runs["received_at"].max()]
+        decisions = None
+        if self._sampler is not None:
+            found, decisions = self._sampler.decide(found, list(traces), before)
         self._version = max(micros(now), self._version + 1)
         version = pl.lit(self._version, dtype=pl.UInt64).alias("version")
         after = as_published(found, traces)
         gone = tombstones(before, after, self._version, now)
         runs = pl.concat([found.runs.with_columns(version), gone.runs])
-        # Steps first: a run that is seen has its steps.
-        self._insert("steps", pl.concat([found.steps.with_columns(version), gone.steps]))
-        self._insert("runs", runs)
+        with self._publishing(changes(found, before)):
+            # Steps first: a run that is seen has its steps.
+            self._insert("steps", pl.concat([found.steps.with_columns(version), gone.steps]))
+            self._insert("runs", runs)
+        if self._sampler is not None and decisions is not None:
+            self._sampler.note(decisions, now)
         self._known.remember(after)
         running = [trace for trace, runs in after.items() if not all(run.ended for run in runs)]
         with self._lock:
             self._fresh.computed(traces, running)
-        received = [self._progress, found.runs["received_at"].max()]
         self._progress = max((time for time in received if isinstance(time, datetime)), default=None)
         return found.runs.height
 

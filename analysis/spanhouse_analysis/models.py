@@ -14,8 +14,8 @@ def models(store: Store, filters: RunFilter | None = None) -> list[dict[str, Any
 
     Keys: ``model`` (None where calls name none), ``calls``, ``errors``, ``input_tokens``, ``output_tokens``,
     ``cost_usd`` of the calls that have a cost, ``unpriced_calls``, ``priced`` (False where some call that must have
-    cost something has no cost), ``runs``, and ``sampled`` (the figures are estimated from sampled runs). Sums over nothing
-    known are None.
+    cost something has no cost), ``runs``, and ``sampled`` (the figures are estimated from
+    sampled runs). Sums over nothing known are None.
     """
     condition, parameters = where(filters or RunFilter())
     table = store.query(sql.compose("spanhouse_analysis", "models", where=condition), parameters)

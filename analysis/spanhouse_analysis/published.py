@@ -19,7 +19,7 @@ REMEMBERED_TRACES: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One run as it stands in the store: where its row is kept, how many step rows it has, how many runs it stands for."""
+    """One run as it stands in the store: where its row is kept, how many step rows it has, what it stands for."""
 
     run_id: str
     started_at: datetime
@@ -66,6 +66,17 @@ def as_published(found: Facts, traces: Iterable[Trace]) -> dict[Trace, list[Publ
     for tenant, trace, *run in rows.iter_rows():
         result.setdefault((tenant, trace), []).append(Published(*run))
     return result
+
+
+def changes(found: Facts, before: Runs) -> set[tuple[str, datetime]]:
+    """Return of which tenants and hours metrics change when the facts take the place of what was published.
+
+    Runs count when they ended, calls when they did; calls a run had before are among those it has.
+    """
+    hour = pl.col("ended_at").dt.truncate("1h")
+    ends = pl.concat(frame.select("tenant", hour).drop_nulls() for frame in (found.runs, found.steps))
+    old = {(trace[0], _hour(run.ended_at)) for trace, runs in before.items() for run in runs if run.ended_at}
+    return set(ends.unique().iter_rows()) | old
 
 
 def tombstones(before: Runs, after: Runs, version: int, now: datetime) -> Facts:

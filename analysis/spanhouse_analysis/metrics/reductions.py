@@ -35,7 +35,7 @@ def parts_of(metric: Metric, *, from_steps: bool) -> Parts:
 
 
 def scalars(metric: Metric, *, from_steps: bool) -> dict[str, pl.Expr]:
-    """Return the additive parts of a metric by name, each a sum over rows; values of distributions are not among them."""
+    """Return the additive parts of a metric by name, each a sum over rows; `lists` has values of distributions."""
     parts, weight, name = parts_of(metric, from_steps=from_steps), pl.col(WEIGHT), base(metric)
     value = parts.numerator
     if metric.kind == "ratio":
