@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp import Client, StdioServerParameters
-from tests.support.process import free_port, run_cli
+from tests.support.process import free_port, spanhouse
 from tests.support.served import Served
 
+from spanhouse_server.cli.mcp import mcp
 from spanhouse_server.mcp.bounds import LARGEST, fitted
 from spanhouse_server.mcp.compare import divergence
 
@@ -129,10 +134,34 @@ def test_a_server_that_is_away_is_a_sentence() -> None:
     asyncio.run(talked())
 
 
+def test_the_same_over_http(served: Served) -> None:
+    """Streamable HTTP on loopback, for clients that do not start processes."""
+    address = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen([*spanhouse("mcp"), "--http", address, "--url", served.url], stderr=subprocess.DEVNULL)
+
+    async def talked() -> None:
+        async with Client(f"http://{address}/mcp", read_timeout_seconds=60) as client:
+            assert {tool.name for tool in (await client.list_tools()).tools} == TOOLS
+            assert (await told(client, "find_runs", since="all", limit=1))["runs"]
+
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert process.poll() is None
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0:
+                    break
+            time.sleep(0.05)
+        asyncio.run(talked())
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 def test_it_is_not_served_beyond_loopback() -> None:
     """Over HTTP nobody is asked for a key, so other machines cannot reach it."""
-    ended = run_cli("mcp", "--http", "0.0.0.0:8000")
-    assert ended.returncode == 2
+    ended = CliRunner().invoke(mcp, ["--http", "0.0.0.0:8000"])
+    assert ended.exit_code == 2
     assert "127.0.0.1" in ended.stderr
 
 

@@ -162,6 +162,16 @@ def test_a_narrowed_store_shows_its_tenants_alone(served: Served) -> None:
     ):
         found = door.ask(narrowed, sql, "TabSeparated").body.decode().split()
         assert found == [tenants[0]], sql
+    own = door.ask(narrowed, "SELECT count() FROM runs", "TabSeparated").body
+    for sql in (
+        f"WITH '{tenants[1]}' AS tenant SELECT count() FROM runs",
+        f"SELECT count() FROM (SELECT '{tenants[1]}' AS tenant, run_id FROM runs)",
+        "SELECT count() FROM runs AS tenant",
+        "SELECT count() FROM runs AS ledger",
+        "SELECT countIf(1) FROM runs WHERE tenant = tenant OR tenant != ''",
+        "SELECT sum(n) FROM (SELECT count() AS n FROM runs GROUP BY agent)",
+    ):
+        assert door.ask(narrowed, sql, "TabSeparated").body == own, sql
     assert door.ask(narrowed, "SELECT count() FROM ledger", "TabSeparated").body == b"0\n"
 
 

@@ -15,7 +15,7 @@ LONGEST: Final = 64 << 10
 DEEPEST: Final = 40
 """Brackets inside brackets."""
 
-MOST_WORDS: Final = 4_000
+MOST_WORDS: Final = 2_000
 
 _OPEN, _CLOSE = "([{", ")]}"
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u2018\u2019\u201c\u201d\ud800-\udfff]")
