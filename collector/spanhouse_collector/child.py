@@ -32,6 +32,7 @@ from spanhouse_collector.redaction.guard import BeforeStore
 from spanhouse_collector.redaction.settings import MASKED, Redaction
 from spanhouse_collector.segment import Found
 from spanhouse_collector.segments import scan_file
+from spanhouse_storage.arrow_alone import leave_pandas_out
 
 Normalise: TypeAlias = Callable[[Sequence[RawRecord]], Normalised]
 
@@ -121,6 +122,7 @@ def _write(rows: pa.Table, file: Path) -> str:
 
 
 if __name__ == "__main__":
+    leave_pandas_out()
     # Imported here so that a test can serve with a decoder of its own and pay for no other.
     from spanhouse_collector.normalise import normalise as _normalise
 

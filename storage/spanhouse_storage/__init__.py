@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from spanhouse_storage.arrow_alone import leave_pandas_out
 from spanhouse_storage.contract import (
     Parameters,
     QueryError,
@@ -15,8 +14,6 @@ from spanhouse_storage.contract import (
 )
 from spanhouse_storage.migrations import migrate
 from spanhouse_storage.opening import open_store
-
-leave_pandas_out()
 
 __all__ = [
     "Parameters",

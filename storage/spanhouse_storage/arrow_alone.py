@@ -1,7 +1,8 @@
 """Arrow without pandas, unless somebody asks for a pandas frame.
 
 At the first conversion of a Python value pyarrow imports pandas if it is installed, a third of a second and 40 MB in
-every process, only to ask whether the value is one of its series. Nothing here makes or takes any.
+every process, only to ask whether the value is one of its series. For processes that never turn a time in nanoseconds
+into a Python object, which is the one thing here that needs pandas.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import pyarrow as pa
 def leave_pandas_out() -> None:
     """Let pyarrow take pandas for not installed until ``to_pandas`` or the like is called, which imports it after all.
 
-    Until then a series given to ``pyarrow.array`` is a sequence like any other. Does nothing where pandas has been
-    imported already.
+    Until then a series given to ``pyarrow.array`` is a sequence like any other, and a time with nanoseconds has no
+    ``as_py``. Does nothing where pandas has been imported already.
     """
     if "pandas" in sys.modules:
         return

@@ -23,7 +23,7 @@ _SHORTEST_CARD: Final = 15
 Pass: TypeAlias = tuple[str, int]
 """An expression, and the length in bytes below which no text needs to be held against it."""
 
-_NOTHING: Final = pa.array([""], pa.string())
+_NOTHING: Final = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(bytes(8)), pa.py_buffer(b"")])
 
 _SIEVES: Final = {detector.kind: detector.sieve for detector in DETECTORS}
 # Names and cards are passes of their own: together with the others the engine finds no literals to leap by.
