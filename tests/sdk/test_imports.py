@@ -39,19 +39,17 @@ def test_recording_loads_no_server_parts() -> None:
 
 def test_a_frame_without_its_extra_names_the_extra() -> None:
     """Polars and Arrow are missed when a frame is asked for, not before, with the command that brings them."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys\nfor name in ('polars', 'pyarrow'): sys.modules[name] = None\n"
-            "import spanhouse as sh\nfrom spanhouse.frames import Answer\n"
-            "client = sh.Client()\nanswer = Answer({'runs': []}, client, '/api/v1/runs', {})\n"
-            "try:\n  answer.frame()\nexcept sh.ConfigurationError as error:\n  print(error)",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    code = """
+import sys
+for name in ("polars", "pyarrow"): sys.modules[name] = None
+import spanhouse as sh
+from spanhouse.frames import Answer
+try:
+    Answer({"runs": []}, sh.Client(), "/api/v1/runs", {}).frame()
+except sh.ConfigurationError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 'pip install "spanhouse[client]"' in done.stdout
 
 
