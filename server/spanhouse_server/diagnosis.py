@@ -99,7 +99,7 @@ def _store(system: System) -> Iterator[Finding]:
     schema = system["schema"]
     if schema["drift"]:
         said = f"{_few(schema['drift'])}; schema {schema['number']}"
-        todo = "restart the server, which migrates; if it stays so, somebody else changed the tables"
+        todo = "each says what mends it; restart the server first, which runs migrations"
         yield Finding("schema", Level.FAIL, said, todo)
     else:
         yield Finding("schema", Level.OK, f"number {schema['number']}, as this server expects")

@@ -1,8 +1,8 @@
-"""The schema of one server, rewritten for a cluster: replicated tables on every shard, and one distributed table over them.
+"""The schema of one server, rewritten for a cluster: replicated tables on every shard, and one table over them.
 
-Every table `t` becomes `t_local`, which holds a shard's rows, and `t`, which is what statements name. All versions of a row
-share a shard, because the shard follows from the row's identity; so `FINAL` over `t` is exact, and an insert sent again
-with its token is split as before and recognised by each shard. Pure: text in, text out.
+Every table `t` becomes `t_local`, which holds a shard's rows, and `t`, which is what statements name. All versions of a
+row share a shard, because the shard follows from the row's identity; so `FINAL` over `t` is exact, and an insert sent
+again with its token is split as before and recognised by each shard. Pure: text in, text out.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ SHARD_KEYS: Final = {
     "metric_points": "series",
     "ledger": "cityHash64(token)",
     "deletions": "cityHash64(deletion_id)",
+    "schema_migrations": "number",
 }
-"""What decides a row's shard: a whole trace, trail, run or series on one. Other tables go by their whole sorting key."""
+"""What decides a row's shard: a whole trace, trail, run or series on one. Others go by their whole sorting key."""
 
 SETTINGS: Final = {
     # The answer to an insert means that every shard has its part; the token travels with each.
@@ -57,7 +58,7 @@ _COLUMNS: Final = re.compile(r"\b(?:ADD|DROP|MODIFY|RENAME|CLEAR) COLUMN\b")
 
 
 def statements(statement: str, cluster: str, database: str) -> list[str]:
-    """Return what stands for a statement on a cluster, in order; several for one, or none where nothing is to be done."""
+    """Return what stands for a statement on a cluster, in order; none where nothing is to be done."""
     plain = _COMMENT.sub("", statement).strip()
     if created := _CREATE.fullmatch(plain):
         table, columns, engine, arguments, rest = created.groups()

@@ -1,4 +1,4 @@
-"""Removing what is past its time, a few partitions at a call: whole weeks by dropping them, shared ones by rewriting."""
+"""Removing what is past its time, a few partitions at a call: whole weeks dropped, shared ones rewritten."""
 
 from __future__ import annotations
 

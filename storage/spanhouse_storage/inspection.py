@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from spanhouse_storage import sql
 from spanhouse_storage.cluster import LOCAL
 from spanhouse_storage.contract import Store
-from spanhouse_storage.migrations import migrations
+from spanhouse_storage.drift import drift
 from spanhouse_storage.tables import SCHEMAS
+
+__all__ = ["TableSize", "drift", "engine_seconds", "outdated_parts", "schema_number", "sizes"]
 
 _PACKAGE = "spanhouse_storage"
 
@@ -47,22 +49,3 @@ def schema_number(store: Store) -> int:
     """Return the number of the newest migration the store has."""
     found = store.query("SELECT max(number) AS newest FROM schema_migrations").column("newest")[0].as_py()
     return int(found)
-
-
-def drift(store: Store) -> list[str]:
-    """Return what is otherwise in the store than this program expects, in words; nothing where all is as it should be.
-
-    A migration that was not run, a table or column that is missing, and a column that nobody here knows.
-    """
-    applied = set(store.query("SELECT number FROM schema_migrations").column("number").to_pylist())
-    found = [f"migration {each.name} was not run" for each in migrations() if each.number not in applied]
-    columns: dict[str, set[str]] = {}
-    for row in store.query(sql.load(_PACKAGE, "table_columns"), {"tables": list(SCHEMAS)}).to_pylist():
-        columns.setdefault(row["table"], set()).add(row["name"])
-    for table, schema in SCHEMAS.items():
-        if table not in columns:
-            found.append(f"table {table} is missing")
-            continue
-        found += [f"column {table}.{name} is missing" for name in schema.names if name not in columns[table]]
-        found += [f"column {table}.{name} is unknown" for name in sorted(columns[table] - set(schema.names))]
-    return found

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
+from importlib.metadata import version
 
 from spanhouse_storage.contract import SchemaTooNewError, Store
 
@@ -18,6 +19,8 @@ CREATE TABLE IF NOT EXISTS schema_migrations
 )
 ENGINE = ReplacingMergeTree ORDER BY number
 """
+
+_RELEASE = "ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS release String"
 
 # In this order: quoted text (with escapes), quoted names, comments, the separator.
 _TOKEN = re.compile(r"'(?:\\.|[^'\\])*'|`[^`]*`|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|(?P<end>;)", re.DOTALL)
@@ -51,13 +54,15 @@ def migrate(store: Store) -> list[str]:
         SchemaTooNewError: the store knows a migration that this release does not.
     """
     store.execute(_LEDGER)
+    store.execute(_RELEASE)
     known = migrations()
     applied = set(store.query("SELECT number FROM schema_migrations").column("number").to_pylist())
     newest = known[-1].number
     if applied and max(applied) > newest:
         msg = (
             f"the store {store.info.url} has schema {max(applied)} and this program knows up to {newest}: "
-            "upgrade spanhouse, or point SPANHOUSE_STORE at another store"
+            f"upgrade spanhouse{_to_release(store)} (pip install --upgrade spanhouse), or point "
+            "SPANHOUSE_STORE at another store"
         )
         raise SchemaTooNewError(msg)
     pending = [migration for migration in known if migration.number not in applied]
@@ -65,10 +70,17 @@ def migrate(store: Store) -> list[str]:
         for statement in statements(migration.sql):
             store.execute(statement)
         store.execute(
-            "INSERT INTO schema_migrations (number, name) SELECT {number:UInt32}, {name:String}",
-            {"number": migration.number, "name": migration.name},
+            "INSERT INTO schema_migrations (number, name, release)"
+            " SELECT {number:UInt32}, {name:String}, {release:String}",
+            {"number": migration.number, "name": migration.name, "release": version("spanhouse")},
         )
     return [migration.name for migration in pending]
+
+
+def _to_release(store: Store) -> str:
+    rows = store.query("SELECT release FROM schema_migrations ORDER BY number DESC LIMIT 1")
+    release = rows.column("release")[0].as_py()
+    return f" to {release} or newer" if release else ""
 
 
 def statements(sql: str) -> Iterator[str]:

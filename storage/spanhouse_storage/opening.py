@@ -11,7 +11,8 @@ from spanhouse_storage.contract import Store
 def open_store(url: str | Path, *, cluster: str = "") -> Store:
     """Return the open store of a directory (embedded) or of `clickhouse://user:password@host:8123/database`.
 
-    With `cluster` its tables are replicated and distributed over the ClickHouse cluster of that name. The caller owns it and closes it. Call `migrate` before the first insert.
+    With `cluster` its tables are replicated and distributed over the ClickHouse cluster of that name. The caller owns
+    it and closes it. Call `migrate` before the first insert.
 
     Raises:
         StoreHeldError: another process has the directory open.
