@@ -18,6 +18,8 @@ PAGES = {
     "runs?since=all": "Runs",
     "run?run_id={exhausted}": "run_sql kept failing until no attempt was left.",
     "run?run_id={denied}&view=waterfall": "audit events",
+    "sessions?since=all": "Sessions",
+    "sessions?session_id=sess-1": "All sessions",
     "triage?id=req-7f3a": "req-7f3a is a request id of 2 runs.",
     "alerts": "41 % of run_sql calls failed",
 }
@@ -142,6 +144,34 @@ def test_a_filter_that_is_chosen_is_in_the_address(page: Page, ui: str) -> None:
     page.get_by_role("combobox", name="Tool called").click()
     page.get_by_role("option", name="run_sql").click()
     page.wait_for_url("**/ui/runs?since=7d&tool=run_sql")
+
+
+def test_a_filter_is_typed_refused_with_its_place_mended_and_kept_in_the_address(page: Page, ui: str) -> None:
+    go(page, ui, "runs?since=all")
+    box = page.get_by_role("textbox", name="Filter")
+    box.fill("stop_reson = operator_kill")
+    box.press("Enter")
+    expect(page.get_by_text("did you mean 'stop_reason'?", exact=False)).to_be_visible()
+    expect(page.locator("code", has_text="^^^^^^^^^^")).to_contain_text("stop_reson = operator_kill")
+    expect(page.get_by_test_id("stDataFrame")).to_have_count(0)
+    box.fill("stop_reason = operator_kill and tool_calls > 0")
+    box.press("Enter")
+    page.wait_for_url("**&filter=stop_reason+*")
+    settled(page)
+    expect(page.get_by_text("Runs 1 to 1.", exact=False)).to_be_visible()
+    expect(page.locator("code", has_text="^^^")).to_have_count(0)
+    page.reload()
+    settled(page)
+    expect(page.get_by_role("textbox", name="Filter")).to_have_value("stop_reason = operator_kill and tool_calls > 0")
+    expect(page.get_by_text("Runs 1 to 1.", exact=False)).to_be_visible()
+
+
+def test_a_chosen_value_is_a_condition_that_a_click_takes_away(page: Page, ui: str) -> None:
+    go(page, ui, "runs?since=all&stop_reason=operator_kill")
+    page.get_by_role("button", name="stop_reason = operator_kill").click()
+    page.wait_for_url(f"{ui}/ui/runs?since=all")
+    settled(page)
+    expect(page.get_by_text("Runs 1 to 50.", exact=False)).to_be_visible()
 
 
 def test_a_row_opens_its_run(page: Page, ui: str) -> None:
