@@ -10,6 +10,7 @@ import httpx
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from tests.support.process import free_port
 from tests.support.served import Served, problem, serving
 from tests.support.served_runs import fill
 
@@ -36,7 +37,8 @@ WHERE cityHash64(x, y, z) = 1
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server with small bounds and runs in it."""
     directory = tmp_path_factory.mktemp("sql") / "data"
-    with serving(directory, sql_seconds=2.0, sql_memory=64 << 20, sql_rows=500, sql_bytes=1 << 20) as running:
+    caps = {"sql_seconds": 2.0, "sql_memory": 64 << 20, "sql_rows": 500, "sql_bytes": 1 << 20}
+    with serving(directory, sql_http=f"127.0.0.1:{free_port()}", **caps) as running:
         fill(running)
         yield running
 
@@ -140,6 +142,14 @@ def test_on_the_embedded_store_only_the_operator_may(served: Served) -> None:
     problem(served.http.post("/api/v1/sql", json={"sql": "SELECT 1"}), 401)
     problem(served.http.get("/api/v1/sql", params={"sql": "SELECT 1"}), 401)
     problem(served.http.get("/api/v1/sql/tables"), 401)
+
+
+def test_the_server_speaks_clickhouse_s_protocol_where_it_is_told_to(served: Served) -> None:
+    """On the address of --sql-http, through the same door and to the same people."""
+    url = f"http://{served.parts.settings.sql_http}"
+    asked = {"query": "SELECT count() > 0 FROM runs"}
+    assert httpx.get(url, params=asked, auth=("me", served.parts.operator_token)).text == "1\n"
+    assert httpx.get(url, params=asked).status_code == 401
 
 
 def test_a_narrowed_store_shows_its_tenants_alone(served: Served) -> None:

@@ -50,6 +50,7 @@ class Caps:
             "timeout_before_checking_execution_speed": "0",
             "timeout_overflow_mode": "throw",
             "max_memory_usage": str(self.memory),
+            "max_temporary_data_on_disk_size_for_query": str(4 * self.memory),
             "max_query_size": str(4 << 20),
             "max_ast_depth": "500",
             "max_ast_elements": "20000",
