@@ -224,3 +224,15 @@ def test_a_filter_narrows_the_calls_that_money_is_counted_of(filled: Store) -> N
 def test_an_age_that_nobody_resolved_is_a_mistake_of_the_program() -> None:
     with pytest.raises(TypeError, match="must be resolved"):
         where(RunFilter(filter=Compare(Name("started_at"), ">", Age(1.0))))
+
+
+def test_a_window_over_ends_reads_the_spans_of_its_runs_alone(filled: Store) -> None:
+    """From the start of the earliest run that ended in it; without such a run the bound is the beginning of time."""
+    node = parse("span(ms >= 0) or span(ms is null)")
+    everything = found(filled, node)
+    for since in (NOON - timedelta(days=1), NOON, NOON + timedelta(days=3_000)):
+        condition, parameters = where(RunFilter(filter=node, since=since), time="ended_at", lone_calls=True)
+        statement = f"SELECT run_id FROM runs FINAL WHERE {condition}"
+        inside = filled.query(statement, parameters).column("run_id").to_pylist()
+        ended = [row.run for row in ROWS if row.run["ended_at"] is not None and row.run["ended_at"] >= since]
+        assert sorted(inside) == sorted({run["run_id"] for run in ended} & set(everything))

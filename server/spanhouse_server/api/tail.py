@@ -1,4 +1,4 @@
-"""``/api/v1/tail``: runs as they start, change and end, as server-sent events; ``/api/v1/runs/live`` is their list."""
+"""``/api/v1/tail``: runs as they start, change and end, as server-sent events; ``runs?status=running`` lists them."""
 
 from __future__ import annotations
 

@@ -140,9 +140,14 @@ def _time_bound(column: str, bound: Bound, wanted: RunFilter) -> str:
 
 
 def _spans_bound(time: str, bound: Bound, wanted: RunFilter) -> str:
-    """Bound the spans by the start of their run; how long before its end a run began is not known here."""
-    if wanted.since is None or time != "started_at":
+    """Bound the spans by the start of their runs; a window over ends is asked when the earliest of its runs began."""
+    if wanted.since is None:
         return "1"
     since = bound.named("since", "Int64", nanos(wanted.since))
+    earliest = f"intDiv({since}, 1000000000)"
+    if time != "started_at":
+        ended = f"{time} >= fromUnixTimestamp64Nano({since}, 'UTC')"
+        earliest = f"({sql.compose('spanhouse_storage', 'filter_earliest_start', ended=ended)})"
     # A span whose clock was wrong belongs to its run whatever the time asked for.
-    return f"(bucket >= fromUnixTimestamp(intDiv({since}, 1000000000) - {_EARLIER}) OR bucket = fromUnixTimestamp(0))"
+    from_ = f"fromUnixTimestamp(greatest(toInt64(0), toInt64({earliest}) - {_EARLIER}))"
+    return f"(bucket >= {from_} OR bucket = fromUnixTimestamp(0))"
