@@ -78,6 +78,7 @@ from spanhouse_server.tail import Tail
 from spanhouse_storage.contract import Store
 from spanhouse_storage.kept import KeptStore
 from spanhouse_storage.migrations import migrate
+from spanhouse_server.sql.front import check_free as check_free_for_sql
 from spanhouse_storage.opening import open_store
 from spanhouse_storage.screen import Screen
 from spanhouse_storage.state import open_state
@@ -113,6 +114,8 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
         inner = open_store(settings.store_url, cluster=settings.store_cluster)
         undo.callback(inner.close)
         migrate(inner)
+    if settings.sql_http:
+        check_free_for_sql(settings.sql_http)
         state = open_state(settings.state_url)
         undo.callback(state.dispose)
         marks = Marks(state, lambda: policy.current().lives())
@@ -275,16 +278,7 @@ def create_app(parts: Parts) -> FastAPI:
                 front = GrpcFront(door, parts.settings.grpc)
                 await front.start()
                 stack.push_async_callback(front.stop)
-            if parts.settings.sql_http:
-                sql_front = SqlFront(
-                    parts.settings.sql_http,
-                    parts.store,
-                    parts.sql,
-                    parts.guard,
-                    allow_remote=parts.settings.allow_remote,
-                )
-                await sql_front.start()
-                stack.push_async_callback(sql_front.stop)
+            await _speak_clickhouse(parts, stack)
             if dashboards is not None:
                 await stack.enter_async_context(dashboards.lifespan(app))
             yield
@@ -341,6 +335,15 @@ def _dashboards(parts: Parts) -> LatePages | None:
 
 def with_free_grpc(settings: Settings) -> Settings:
     """Return the settings, without gRPC where nobody asked for its address and something else has it.
+async def _speak_clickhouse(parts: Parts, stack: AsyncExitStack) -> None:
+    settings = parts.settings
+    if not settings.sql_http:
+        return
+    front = SqlFront(settings.sql_http, parts.store, parts.sql, parts.guard, allow_remote=settings.allow_remote)
+    await front.start()
+    stack.push_async_callback(front.stop)
+
+
 
     Another collector on the standard port is no reason not to start; an address that was chosen and is taken is.
     """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pyarrow as pa
@@ -15,8 +17,10 @@ from tests.support.served import Served, problem, serving
 from tests.support.served_runs import fill
 
 from spanhouse.client import Client
-from spanhouse.errors import ServerError
+from spanhouse.errors import ConfigurationError, ServerError
 from spanhouse_server.cli.sql import sql as command
+from spanhouse_server.process import build
+from spanhouse_server.settings import Settings
 from spanhouse_server.sql.caps import Caps
 from spanhouse_server.sql.columns import sentences, tables
 from spanhouse_server.sql.door import SqlDoor
@@ -150,6 +154,17 @@ def test_the_server_speaks_clickhouse_s_protocol_where_it_is_told_to(served: Ser
     asked = {"query": "SELECT count() > 0 FROM runs"}
     assert httpx.get(url, params=asked, auth=("me", served.parts.operator_token)).text == "1\n"
     assert httpx.get(url, params=asked).status_code == 401
+
+
+def test_an_address_that_is_taken_is_a_sentence_before_anything_is_opened(tmp_path: Path) -> None:
+    """The server does not start without what it was told to serve."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(ConfigurationError, match="--sql-http"):
+            build(Settings(data=str(tmp_path / "data"), grpc="", sql_http=taken))
+    assert not (tmp_path / "data" / "store").exists()
 
 
 def test_a_narrowed_store_shows_its_tenants_alone(served: Served) -> None:

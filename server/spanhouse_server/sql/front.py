@@ -48,15 +48,7 @@ class SqlFront:
         Raises:
             ConfigurationError: the address is taken or cannot be used.
         """
-        host, port = host_of(self.address), int(self.address.rpartition(":")[2])
-        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            listener.close()
-            msg = f"cannot serve on {self.address} ({error.strerror}); choose another with --sql-http 127.0.0.1:PORT"
-            raise ConfigurationError(msg) from error
+        listener = _bound(self.address)
         # It listens before it answers, so nobody who comes in between is turned away.
         listener.listen(BACKLOG)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
@@ -66,6 +58,28 @@ class SqlFront:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
+
+
+def check_free(address: str) -> None:
+    """Return if the address can be listened on.
+
+    Raises:
+        ConfigurationError: it is taken or cannot be used.
+    """
+    _bound(address).close()
+
+
+def _bound(address: str) -> socket.socket:
+    host, port = host_of(address), int(address.rpartition(":")[2])
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        msg = f"cannot serve on {address} ({error.strerror}); choose another with --sql-http 127.0.0.1:PORT"
+        raise ConfigurationError(msg) from error
+    return listener
 
 
 class _Beside(uvicorn.Server):
