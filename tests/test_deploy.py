@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from benchmarks.capacity import plan
 
 from spanhouse_server import settings
 from spanhouse_server.cli.commands import cli
@@ -64,3 +65,15 @@ def test_the_cluster_named_is_the_cluster_defined() -> None:
     assert macros is not None
     assert {each.tag for each in macros} == {"shard", "replica"}
     assert ET.parse(ROOT / "deploy/clickhouse/keeper.xml").getroot().find("keeper_server") is not None
+
+
+@pytest.mark.parametrize(
+    ("spans", "row"), [(1e9, "| 1 billion |"), (1e10, "| 10 billion |"), (1e11, "| 100 billion |")]
+)
+def test_the_capacity_table_is_what_the_calculation_gives(spans: float, row: str) -> None:
+    """Of the bytes per span that the page says were measured."""
+    said = (ROOT / "docs/capacity.md").read_text()
+    line = next(each for each in said.splitlines() if each.startswith(row))
+    figures = [float(cell.replace(",", "")) for cell in line.split("|")[2:-1]]
+    computed = list(plan(spans, 318).values())
+    assert figures == pytest.approx(computed, rel=0.06)
