@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +53,7 @@ def delete(
     found: dict[str, Any] = answer["deletion"]
     while found["state"] not in {"done", "failed"} and not no_wait:
         time.sleep(POLL_SECONDS)
-        found = base.call(lambda: client.deletion(found["id"]))
+        found = base.call(partial(client.deletion, found["id"]))
     if receipt is not None and found["receipt"]:
         receipt.write_text(json.dumps(found["receipt"], indent=2) + "\n")
     if as_json:
