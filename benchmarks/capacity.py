@@ -100,7 +100,8 @@ def _run(number: int, chance: random.Random, words: list[str], weights: list[flo
         elif index:
             said |= {"gen_ai.request.model": "gpt-4o-mini", "gen_ai.response.id": chance.randbytes(12).hex()}
             said |= {
-                "gen_ai.output.messages": f'[{{"role":"assistant","parts":[{{"type":"text","content":"{text}"}}]}}]'
+            parts = f'[{{"type":"text","content":"{text}"}}]'
+            said["gen_ai.output.messages"] = f'[{{"role":"assistant","parts":{parts}}}]'
             }
         begin = start + index * 150_000_000 + chance.randrange(10_000_000)
         spans.append(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from starlette.responses import RedirectResponse
 from spanhouse.errors import ConfigurationError
 from spanhouse_alerts.engine import AlertEngine
 from spanhouse_analysis.job import FactsJob
+from spanhouse_analysis.metrics.rollups.job import RollupJob
+from spanhouse_analysis.sampling import Sampler
 from spanhouse_collector.door import Door
 from spanhouse_collector.grpc_front import AddressTakenError, GrpcFront, check_free
 from spanhouse_collector.pipeline import DEFAULT_SETTINGS, Pipeline
@@ -70,15 +73,16 @@ from spanhouse_server.pages import LatePages
 from spanhouse_server.parts import Parts
 from spanhouse_server.readiness import Readiness
 from spanhouse_server.reprocess import Reprocessing
+from spanhouse_server.sampling import sampling_of
 from spanhouse_server.settings import Role, Settings, is_loopback
 from spanhouse_server.sql.caps import caps_of
 from spanhouse_server.sql.door import SqlDoor
 from spanhouse_server.sql.front import SqlFront
+from spanhouse_server.sql.front import check_free as check_free_for_sql
 from spanhouse_server.tail import Tail
 from spanhouse_storage.contract import Store
 from spanhouse_storage.kept import KeptStore
 from spanhouse_storage.migrations import migrate
-from spanhouse_server.sql.front import check_free as check_free_for_sql
 from spanhouse_storage.opening import open_store
 from spanhouse_storage.screen import Screen
 from spanhouse_storage.state import open_state
@@ -110,19 +114,29 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
     rules = _rules_file(settings)
     policy = PolicyFile(_policy_file(settings))
     settings = with_free_grpc(settings)
+    if settings.sql_http:
+        check_free_for_sql(settings.sql_http)
     with ExitStack() as undo:
         inner = open_store(settings.store_url, cluster=settings.store_cluster)
         undo.callback(inner.close)
         migrate(inner)
-    if settings.sql_http:
-        check_free_for_sql(settings.sql_http)
         state = open_state(settings.state_url)
         undo.callback(state.dispose)
         marks = Marks(state, lambda: policy.current().lives())
         tombstones = Tombstones(state, clock)
         screen = Screen(lambda: policy.current().lives(), tombstones, is_content, clock)
         store = KeptStore(inner, screen, retention=lambda: policy.current().lives(), removed=marks.removed, clock=clock)
-        facts = FactsJob(store, state, clock=clock, lease_seconds=settings.run_lease)
+        rollups = RollupJob(store, clock=clock)
+        facts = FactsJob(
+            store,
+            state,
+            clock=clock,
+            lease_seconds=settings.run_lease,
+            sampler=Sampler(
+                store, state, partial(sampling_of, policy), delay=timedelta(seconds=settings.sampling_delay)
+            ),
+            publishing=rollups.publishing,
+        )
         pipeline = Pipeline(
             store,
             data / "journal",
@@ -174,7 +188,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             erasing=erasing,
             expiring=expiring,
             leadership=_leadership(
-                inner, state, facts, Following(store, facts.touch, clock=clock), engine, expiring, erasing
+                inner, state, facts, Following(store, facts.touch, clock=clock), rollups, engine, expiring, erasing
             ),
             sql=SqlDoor(caps_of(settings)),
             tail=Tail(store, clock),
@@ -203,12 +217,13 @@ def _leadership(
     state: Engine,
     facts: FactsJob,
     following: Following,
+    rollups: RollupJob,
     alerts: AlertEngine,
     expiring: Expiring,
     erasing: Erasing,
 ) -> Leadership | Alone:
     """Return what runs the jobs: the process itself where it owns its store, else whoever of several has the lease."""
-    jobs: list[Job] = [alerts, expiring, erasing]
+    jobs: list[Job] = [rollups, alerts, expiring, erasing]
     if store.info.kind == "embedded":
         return Alone(jobs)
     return Leadership(state, [_Facts(facts), following, *jobs])
@@ -218,9 +233,9 @@ def _nothing(*_: object) -> None:
     """Do nothing with what is stored: where several may store spans, `Following` finds them for whoever leads."""
 
 
-def _routers(role: Role) -> list[APIRouter]:
+def _routers(role: str) -> list[APIRouter]:
     """Return the routes of the API; a collector has none."""
-    if role is Role.COLLECTOR:
+    if role == Role.COLLECTOR:
         return []
     readings = (
         *(
@@ -270,7 +285,7 @@ def create_app(parts: Parts) -> FastAPI:
             trail = asyncio.create_task(Trail(parts.state, parts.pipeline.submit).run())
             stack.push_async_callback(_ended, trail)
             stack.push_async_callback(parts.tail.close)
-            if parts.settings.role is not Role.COLLECTOR:
+            if parts.settings.role != Role.COLLECTOR:
                 # Jobs write events through the pipeline and may wait for the store: not on the loop that serves others.
                 await asyncio.to_thread(parts.leadership.start)
                 stack.push_async_callback(asyncio.to_thread, parts.leadership.stop)
@@ -320,8 +335,17 @@ async def _ended(task: asyncio.Task[None]) -> None:
         await task
 
 
+async def _speak_clickhouse(parts: Parts, stack: AsyncExitStack) -> None:
+    settings = parts.settings
+    if not settings.sql_http:
+        return
+    front = SqlFront(settings.sql_http, parts.store, parts.sql, parts.guard, allow_remote=settings.allow_remote)
+    await front.start()
+    stack.push_async_callback(front.stop)
+
+
 def _dashboards(parts: Parts) -> LatePages | None:
-    if not parts.settings.ui or parts.settings.role is Role.COLLECTOR:
+    if not parts.settings.ui or parts.settings.role == Role.COLLECTOR:
         return None
 
     def make() -> Any:  # noqa: ANN401 - streamlit's App
@@ -335,15 +359,6 @@ def _dashboards(parts: Parts) -> LatePages | None:
 
 def with_free_grpc(settings: Settings) -> Settings:
     """Return the settings, without gRPC where nobody asked for its address and something else has it.
-async def _speak_clickhouse(parts: Parts, stack: AsyncExitStack) -> None:
-    settings = parts.settings
-    if not settings.sql_http:
-        return
-    front = SqlFront(settings.sql_http, parts.store, parts.sql, parts.guard, allow_remote=settings.allow_remote)
-    await front.start()
-    stack.push_async_callback(front.stop)
-
-
 
     Another collector on the standard port is no reason not to start; an address that was chosen and is taken is.
     """

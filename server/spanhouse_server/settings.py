@@ -176,7 +176,7 @@ class Settings:
         parse_cluster,
         "Name of the ClickHouse cluster that holds the store's tables, replicated and sharded; empty: one server",
     )
-    role: Role = _setting(
+    role: str = _setting(
         "SPANHOUSE_ROLE",
         "all",
         parse_role,
@@ -263,6 +263,9 @@ class Settings:
     sql_rows: int = _setting("SPANHOUSE_SQL_ROWS", "100000", parse_count, "Rows a statement of SQL may answer with")
     sql_bytes: int = _setting("SPANHOUSE_SQL_BYTES", "64MiB", parse_size, "Bytes a statement of SQL may answer with")
     sql_at_once: int = _setting("SPANHOUSE_SQL_AT_ONCE", "2", parse_count, "Statements of SQL that run side by side")
+    sampling_delay: float = _setting(
+        "SPANHOUSE_SAMPLING_DELAY", "30s", parse_age, "Time the spans of a run stay after it was sampled out"
+    )
     log_level: str = _setting("SPANHOUSE_LOG_LEVEL", "info", parse_log_level, "debug, info, warning or error")
 
     @property
