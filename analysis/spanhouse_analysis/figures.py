@@ -30,6 +30,7 @@ METRICS: Final = pa.schema(
         *_fields(_TIME, "start end"),
         *_fields(_NUMBER, "value numerator denominator low high"),
         *_fields(_TEXT, "unit"),
+        *_fields(pa.bool_(), "sampled"),
     ]
 )
 """Points of metrics; ``group`` is a JSON object."""
@@ -41,6 +42,7 @@ TOOLS: Final = pa.schema(
         *_fields(_COUNT, "denials"),
         *_fields(_NUMBER, "p50_ms p95_ms"),
         *_fields(_COUNT, "runs"),
+        *_fields(pa.bool_(), "sampled"),
     ]
 )
 MODELS: Final = pa.schema(
@@ -51,6 +53,7 @@ MODELS: Final = pa.schema(
         *_fields(_COUNT, "unpriced_calls"),
         *_fields(pa.bool_(), "priced"),
         *_fields(_COUNT, "runs"),
+        *_fields(pa.bool_(), "sampled"),
     ]
 )
 SCORES: Final = pa.schema(_of_table("scores", SCORE))

@@ -83,6 +83,7 @@ def calls(of: pl.DataFrame, seed: int) -> pl.DataFrame:
     frame = rows.with_columns(
         kind=pl.when(is_tool).then(pl.lit("tool")).otherwise(pl.lit("model")),
         tool=pl.when(is_tool).then(pl.Series(random.choice(TOOLS, rows.height))).otherwise(pl.lit("")),
+        span_id=pl.col("run_id") + "-" + pl.col("seq").cast(pl.String),
         model=pl.when(is_tool).then(pl.lit("")).otherwise("run_model"),
         started_at="run_started_at",
         ended_at=pl.col("run_started_at")

@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_serializer, model_validator
 
 from spanhouse.detectors import KINDS as DETECTORS
+from spanhouse_collector.policy.sampling import SamplingPolicy, merged
 from spanhouse_storage.retention import KINDS, Lives, Retention, shown
 
 MAX_PATTERN: Final = 1_000
@@ -115,6 +116,7 @@ class TenantPolicy(_Block):
         attributes: attribute key, ``*`` for any characters -> what becomes of its value.
         patterns: name -> a secret of one's own; the name is the kind in marks and counts.
         retention: how long rows are kept.
+        sampling: how many runs are kept, and which always.
     """
 
     capture_content: StrictBool | None = None
@@ -123,6 +125,7 @@ class TenantPolicy(_Block):
     attributes: dict[Annotated[str, Field(min_length=1, max_length=256)], Action] = {}
     patterns: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], Pattern] = {}
     retention: RetentionPolicy = RetentionPolicy()
+    sampling: SamplingPolicy = SamplingPolicy()
 
     @model_validator(mode="after")
     def _kinds_are_new(self) -> Self:
@@ -141,6 +144,7 @@ class Effective:
     detectors: dict[str, Mode] = field(default_factory=dict)
     attributes: dict[str, Mode] = field(default_factory=dict)
     patterns: dict[str, Pattern] = field(default_factory=dict)
+    sampling: SamplingPolicy = field(default_factory=SamplingPolicy)
 
 
 class Policy(_Block):
@@ -186,6 +190,7 @@ def _merged(policy: Policy, tenant: str) -> Effective:
         detectors={**default.detectors, **own.detectors},
         attributes={**default.attributes, **own.attributes},
         patterns={**default.patterns, **own.patterns},
+        sampling=merged(default.sampling, own.sampling),
     )
 
 

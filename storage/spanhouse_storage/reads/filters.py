@@ -115,7 +115,7 @@ def where_steps(wanted: RunFilter) -> tuple[str, dict[str, Any]]:
             parts.append(f"{column} IN {bound.named(name, 'Array(String)', values)}")
     held: dict[str, Any] = dict.fromkeys((*_OF_STEPS, "type"), "")
     rest = replace(wanted, since=None, until=None, **held)
-    if rest != RunFilter():
+    if rest.expression() is not None:
         inner, parameters = where(rest, lone_calls=True)
         parts.append(f"(tenant, run_id) IN ({sql.compose('spanhouse_storage', 'runs_that_pass', where=inner)})")
         bound.parameters.update(parameters)

@@ -82,7 +82,8 @@ class RollupJob:
         return self._renew() + self._extend()
 
     def start(self) -> None:
-        """Tick in a thread until ``stop``."""
+        """Tick in a thread until ``stop``; may be called again after that."""
+        self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="spanhouse-rollups")
         self._thread.start()
 
