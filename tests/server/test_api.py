@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from tests.support.served import Served, problem
 from tests.support.served_runs import FILLERS, ids
 
 from spanhouse_analysis.metrics import catalogue
+from spanhouse_analysis.times import rfc3339
 
 ARROW = {"Accept": "application/vnd.apache.arrow.stream"}
 

@@ -76,6 +76,10 @@ def test_every_example_runs(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rules.yaml").write_text("version: 1\nrules: []\n", encoding="utf-8")
     (tmp_path / "runs.jsonl.gz").write_bytes(gzip.compress(b'{"run_id": "from-example", "source": "examples"}\n'))
+    if path == ("export", "verify"):
+        run(served, "export", "spans", "--out", "spans/")
+    if path == ("restore",):
+        run(served, "backup", "monday.tar")
     (example,) = _examples(command)
     words = [word.replace("req-demo-max-usd", "req-refund") for word in shlex.split(example)[1:]]
     run(served, *words)

@@ -58,7 +58,8 @@ def restore(file: Path, into: Path | None, *, check: bool, as_json: bool) -> Non
     """Make a data directory of a backup, every file and table checked; then start it with `spanhouse up --data`.
 
     \b
-    Example:  spanhouse restore monday.tar --into ./restored
+    Example:  spanhouse restore monday.tar --check
+              spanhouse restore monday.tar --into ./restored
     """
     from spanhouse_server.backup import restoring  # noqa: PLC0415 - the engine, which other commands do not need
 

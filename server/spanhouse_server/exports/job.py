@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,8 +121,7 @@ def run(
         OSError: a file cannot be written.
     """
     # The server counts anew at each request; what was there at the beginning is what the manifest is held against.
-    with export:
-        part = _Part(directory, manifest, export.schema)
+    with export, closing(_Part(directory, manifest, export.schema)) as part:
         for batch in export:
             part.write(batch.rows, batch.cursor)
             progress(manifest.rows + part.rows, manifest.expected)
@@ -163,6 +163,11 @@ class _Part:
         self._writer.write(rows)
         self.rows += rows.num_rows
         self._cursor = cursor
+
+    def close(self) -> None:
+        """Leave the file as it is; the next attempt writes it anew."""
+        if self._writer is not None:
+            self._writer.close()
 
     def finish(self) -> None:
         if self._writer is None:
