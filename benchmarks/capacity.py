@@ -99,10 +99,8 @@ def _run(number: int, chance: random.Random, words: list[str], weights: list[flo
             said |= {"gen_ai.tool.name": f"tool_{index % 5}", "gen_ai.tool.call.result": text}
         elif index:
             said |= {"gen_ai.request.model": "gpt-4o-mini", "gen_ai.response.id": chance.randbytes(12).hex()}
-            said |= {
             parts = f'[{{"type":"text","content":"{text}"}}]'
             said["gen_ai.output.messages"] = f'[{{"role":"assistant","parts":{parts}}}]'
-            }
         begin = start + index * 150_000_000 + chance.randrange(10_000_000)
         spans.append(
             Span(
@@ -147,9 +145,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found = measure(Path(folder) / "store", given.runs)
         size = found.disk
-        print(
-            f"{found.spans:,} spans: {found.otlp:,.0f} B as OTLP, {found.disk:,.0f} B on disk, 1/{found.otlp / found.disk:.1f}"
-        )
+        ratio = found.otlp / found.disk
+        print(f"{found.spans:,} spans: {found.otlp:,.0f} B as OTLP, {found.disk:,.0f} B on disk, 1/{ratio:.1f}")
         for name, column in found.columns:
             print(f"  {name:20} {column:7.1f} B")
     cost = 1e6 * SPANS_A_RUN * size * 2 / 1e12 * USD_A_TERABYTE_MONTH

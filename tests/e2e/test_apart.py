@@ -46,22 +46,17 @@ def _send(server: ServerProcess, trace: int) -> None:
 
 def test_the_server_that_is_killed_is_replaced_by_another(shared: dict[str, str], tmp_path: Path) -> None:
     """What a collector takes becomes runs on whichever server leads; after a kill the other one goes on."""
+    more: dict[str, Any] = dict(shared)
     with (
-        ServerProcess(
-            tmp_path / "c1", command="collector", collector="1", store=shared["store"], state=shared["state"]
-        ) as collector,
-        ServerProcess(
-            tmp_path / "s1", command="server", collector="2", store=shared["store"], state=shared["state"]
-        ) as first,
+        ServerProcess(tmp_path / "c1", command="collector", collector="1", **more) as collector,
+        ServerProcess(tmp_path / "s1", command="server", collector="2", **more) as first,
     ):
         state = open_state(shared["state"])
         try:
             leader = leases.holder_of(state, "jobs")
             assert leader is not None
             assert f":{first.process.pid}:" in leader
-            with ServerProcess(
-                tmp_path / "s2", command="server", collector="3", store=shared["store"], state=shared["state"]
-            ) as second:
+            with ServerProcess(tmp_path / "s2", command="server", collector="3", **more) as second:
                 _send(collector, 1)
                 assert _runs(second, 1) == ["01"]
                 assert leases.holder_of(state, "jobs") == leader
