@@ -132,8 +132,9 @@ def _scalar(field: FieldDescriptor, value: Any, path: str) -> float | bytes:  # 
     if field.type == FieldDescriptor.TYPE_BOOL:
         return _bool(value, path)
     names = _ENUMS.get(field.name)
-    if names and isinstance(value, str) and value in names:
-        return names[value]
+    if names and isinstance(value, str) and not value.lstrip("-").isdigit():
+        # A name of a later OTLP is no reason to lose the request; as a number it would pass as well.
+        return names.get(value, 0)
     low, high = _INT_RANGES[field.type]
     number = _integer(value, path)
     if field.name.endswith(_TIME):
