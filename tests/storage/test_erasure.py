@@ -36,8 +36,15 @@ def filled(module_store: Store) -> Store:
 def test_everything_of_a_user_is_found_counted_and_removed_and_nothing_of_another(filled: Store) -> None:
     keys = find(filled, SUBJECT)
     assert counts(filled, SUBJECT, keys) == {
-        "spans": 2, "messages": 1, "logs": 2, "scores": 2, "runs": 1, "steps": 1, "audit_events": 2,
-        "metric_points": 1, "metric_points.exemplars": 1,
+        "spans": 2,
+        "messages": 1,
+        "logs": 2,
+        "scores": 2,
+        "runs": 1,
+        "steps": 1,
+        "audit_events": 2,
+        "metric_points": 1,
+        "metric_points.exemplars": 1,
     }
     erase(filled, SUBJECT, keys)
     assert counts(filled, SUBJECT, keys) == {}
@@ -45,9 +52,15 @@ def test_everything_of_a_user_is_found_counted_and_removed_and_nothing_of_anothe
     left = {table: filled.query(f"SELECT count() AS n FROM {table}").column("n")[0].as_py() for table in SCHEMAS}
     assert left == {
         **dict.fromkeys(SCHEMAS, 0),
-        "spans": 2, "messages": 1, "logs": 2, "scores": 2, "runs": 1, "steps": 1,
+        "spans": 2,
+        "messages": 1,
+        "logs": 2,
+        "scores": 2,
+        "runs": 1,
+        "steps": 1,
         # Events and points that lose a text stay: the trail's order and the figures are not the person's.
-        "audit_events": 4, "metric_points": 3,
+        "audit_events": 4,
+        "metric_points": 3,
     }
 
 
