@@ -99,6 +99,9 @@ def typed(rows: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.Table:
 def _cell(value: Any, type_: pa.DataType) -> Any:  # noqa: ANN401 - any JSON value
     if value is None or pa.types.is_list(type_):
         return value
+    if pa.types.is_boolean(type_):
+        # The engine hands the result of a comparison over as a number.
+        return bool(value)
     if pa.types.is_timestamp(type_):
         return datetime.fromisoformat(value)
     if pa.types.is_string(type_) and not isinstance(value, str):
