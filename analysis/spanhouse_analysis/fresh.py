@@ -119,6 +119,10 @@ class FreshSpans:
         self._published |= going_on
         self.drop(trace for trace in traces if trace not in going_on)
 
+    def clear(self) -> None:
+        """Give every trace up: from now on their spans are read from the store."""
+        self.drop(list(self._numbers))
+
     def drop(self, traces: Iterable[Trace]) -> None:
         """Give the traces up: from now on their spans are read from the store."""
         for trace in traces:

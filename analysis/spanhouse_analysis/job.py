@@ -122,6 +122,11 @@ class FactsJob:
             self._fresh.note(touched)
         self._note(touched)
 
+    def forget(self) -> None:
+        """Keep no span received so far: rows were deleted from the store, and what is left there is read again."""
+        with self._lock:
+            self._fresh.clear()
+
     def _note(self, traces: pl.DataFrame) -> None:
         now = self._clock()
         columns = ("tenant", "trace_id", "first_start", "last_start", "rooted")

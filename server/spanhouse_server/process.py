@@ -154,6 +154,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             proof,
             clock=clock,
             window=timedelta(seconds=settings.erasure_window),
+            forget=facts.forget,
         )
         expiring = Expiring(inner, lambda: policy.current().lives(), marks, proof, clock=clock)
         pipeline.metrics.watch(

@@ -204,6 +204,21 @@ def test_a_batch_that_is_not_known_whole_makes_its_traces_be_read(
     assert_as_read(store, [("default", "t1")], clock())
 
 
+def test_a_deletion_from_the_store_is_a_deletion_from_memory(
+    store: Store, job: FactsJob, clock: Clock, reads: Reads
+) -> None:
+    rows = finished()
+    put_batch(store, job, *rows[:3])
+    store.execute("DELETE FROM spans WHERE span_id = 'm'")
+    job.forget()
+    put_batch(store, job, rows[3])
+    forward(clock, 2)
+    job.tick()
+    assert reads.traces == ["t1"]
+    assert published(store, "runs")[0]["model_calls"] == 1
+    assert_as_read(store, [("default", "t1")], clock())
+
+
 def test_a_text_too_long_to_keep_is_read_for_the_preview(store: Store, job: FactsJob, clock: Clock) -> None:
     put_batch(store, job, *finished(input="x" * 70_000, output="done"))
     forward(clock, 2)

@@ -41,6 +41,7 @@ class Erasing:
         proof: writes down what was done.
         clock: the time, aware.
         window: how long what arrives late is refused.
+        forget: called once rows are deleted, for whoever keeps some in memory.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Erasing:
         *,
         clock: Callable[[], datetime],
         window: timedelta,
+        forget: Callable[[], None],
     ) -> None:
         self._store, self._state, self._pipeline = store, state, pipeline
         self._tombstones, self._proof, self._clock, self._window = tombstones, proof, clock, window
+        self._forget = forget
         self._salt = salt_of(state)
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -166,6 +169,7 @@ class Erasing:
         subject, keys = request.subject, request.keys
         for _ in range(_ROUNDS):
             erase(self._store, subject, keys)
+            self._forget()
             late = find(self._store, subject)
             if not counts(self._store, subject, keys.also(late)):
                 break
@@ -175,6 +179,8 @@ class Erasing:
         if not self._pipeline.forget(DRAIN_SECONDS):
             msg = "the journal still holds records that are not stored: the store is behind or away"
             raise StoreUnavailableError(msg)
+        # What was under way before the tombstones is stored now, and may be kept.
+        self._forget()
         table.note(self._state, request.id, state="clearing", removed_at=engine_seconds(self._store), error="")
         return table.get(self._state, request.id)
 
