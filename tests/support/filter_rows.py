@@ -6,6 +6,7 @@ The reading is written from the documentation, row by row in Python, so that it 
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -185,6 +186,18 @@ class Loose:
 
 
 @dataclass
+class Said:
+    """A text that words are looked for in: they must be whole words of it, and stand together."""
+
+    text: str
+
+    def says(self, wanted: str) -> bool:
+        """Return whether the words stand in the text."""
+        has, wants = self.text.lower(), wanted.lower()
+        return wants in has and set(re.findall(r"\w+", wants)) <= set(re.findall(r"\w+", has))
+
+
+@dataclass
 class Scored:
     """A score: a number, a label, or both."""
 
@@ -192,6 +205,8 @@ class Scored:
 
 
 def _stands(found: Any, sign: str, value: Value) -> bool:
+    if isinstance(found, Said):
+        return found.says(str(value))
     if isinstance(found, Loose):
         found = found.text if isinstance(value, str) else _number(found.text)
     elif isinstance(found, Scored):
@@ -214,7 +229,8 @@ def _of_run(name: str, row: Row) -> list[Any]:  # noqa: PLR0911 - one a name
     run = row.run
     match name:
         case "text":
-            own = [run[key] for key in ("task", "name", "input_preview", "output_preview", "error_message")]
+            keys = ("task", "name", "input_preview", "output_preview", "error_message")
+            own = [Said(run[key] or "") for key in keys]
             return own + [text for span in row.spans for text in _of_span("text", span)]
         case "tool":
             return [step["tool"] for step in row.steps if step["tool"]]
@@ -240,7 +256,9 @@ def _of_run(name: str, row: Row) -> list[Any]:  # noqa: PLR0911 - one a name
 def _of_span(name: str, span: dict[str, Any]) -> list[Any]:
     match name:
         case "text":
-            return [span[key] for key in ("input", "output", "status_message")]
+            carried = span["span_class"] == "llm" and span["parent_span_id"]
+            asked = "" if carried else span["input"]
+            return [Said("\n".join([span["output"], span["status_message"], asked]))]
         case "model":
             return [span["response_model"] or span["request_model"]]
         case "end":

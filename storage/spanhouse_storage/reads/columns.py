@@ -23,7 +23,11 @@ SPAN_EXPRESSIONS: Final = {
 }
 
 RUN_SEARCHED: Final = ("task", "input_preview", "output_preview", "error_message", "name")
-SPAN_SEARCHED: Final = ("input", "output", "status_message")
+SPAN_WORDS: Final = (
+    r"lowerUTF8(concat(output, '\n', status_message, '\n', "
+    "if(span_class = 'llm' AND parent_span_id != '', '', input)))"
+)
+"""What ``text`` is looked for in; the index ``by_words`` is over this very expression."""
 
 FIGURE_EXPRESSIONS: Final = {
     "calls": "countIf(status != 'denied')",

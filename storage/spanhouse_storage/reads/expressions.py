@@ -7,6 +7,7 @@ opposites of ``=`` and ``~``.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -35,7 +36,7 @@ from spanhouse_storage.reads.columns import (
     RUN_EXPRESSIONS,
     RUN_SEARCHED,
     SPAN_EXPRESSIONS,
-    SPAN_SEARCHED,
+    SPAN_WORDS,
 )
 from spanhouse_storage.reads.times import nanos
 
@@ -43,6 +44,7 @@ _PACKAGE: Final = "spanhouse_storage"
 _TEXTUAL: Final = frozenset({Kind.TEXT, Kind.SEARCH})
 _SOME_TOOL: Final = "tool != ''"
 _OPPOSITE: Final = {"!=": "=", "!~": "~"}
+_WORD: Final = re.compile(r"[0-9a-z\u0080-\U0010ffff]+")
 _ORDER: Final[dict[str, Callable[[float, float], bool]]] = {
     "=": operator.eq,
     ">": operator.gt,
@@ -214,11 +216,23 @@ class Conditions:
                 return self._bound.value("Float64", value)
 
     def _searched(self, values: Sequence[Value]) -> str:
-        columns = SPAN_SEARCHED if self._in_span else [self._prefix + column for column in RUN_SEARCHED]
-        own = " OR ".join(self._textual(column, "~", values) for column in columns)
+        """Return that the text stands in a span or in a run's own columns, as whole words.
+
+        The words come first, since they are what the index of spans knows; several must then stand together too.
+        """
+        text = str(values[0]).lower()
+        known = words(text)
         if self._in_span:
-            return f"({own})"
+            return self._says(SPAN_WORDS, text, known)
+        own = " OR ".join(self._says(f"lowerUTF8({self._prefix}{column})", text, known) for column in RUN_SEARCHED)
         return f"({own} OR {self._with_span(Compare(Name('text'), '~', values[0]))})"
+
+    def _says(self, lower: str, text: str, known: list[str]) -> str:
+        together = f"position({lower}, {self._bound.value('String', text)}) > 0"
+        if not known:
+            return f"({together})"
+        said = f"hasAllTokens({lower}, {self._bound.value('Array(String)', known)})"
+        return said if known == [text] else f"({said} AND {together})"
 
     def _with_span(self, condition: Node) -> str:
         self._in_span = True
@@ -269,6 +283,11 @@ class Conditions:
 
     def _statement(self, name: str, **fragments: str) -> str:
         return sql.compose(_PACKAGE, name, **fragments)
+
+
+def words(text: str) -> list[str]:
+    """Return a lowered text's words as the store's index has them: runs of letters and digits, and all beyond ASCII."""
+    return list(dict.fromkeys(_WORD.findall(text)))
 
 
 def _again(subject: Subject, sign: str, values: Sequence[Value]) -> Node:
