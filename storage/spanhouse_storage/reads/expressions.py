@@ -144,8 +144,9 @@ class Conditions:
                 return f"NOT {self._with_step(_SOME_TOOL)}"
             case Name(name):
                 column, kind = self._column(name)
-                empty = kind in _TEXTUAL or kind is Kind.LIST
-                return f"empty({column})" if empty else f"isNull({column})"
+                if kind is Kind.LIST:
+                    return f"NOT arrayExists(x -> x != '', {column})"
+                return f"empty({column})" if kind in _TEXTUAL else f"isNull({column})"
             case Figure(_, name, figure):
                 return f"isNull({self._budget(name, figure)})"
             case Score(name):
