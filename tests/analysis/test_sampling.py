@@ -75,7 +75,7 @@ class Site:
             "stored": [len(spans)],
             **{key: [0] for key in ("rejected", "sampled_out", "late", "duplicated")},
         }
-        self.store.insert("ledger", table_rows("ledger", line), line["token"])
+        self.store.insert("ledger", table_rows("ledger", line), str(line["token"]))
 
     def settle(self, seconds: float = 2) -> None:
         self.clock.now += timedelta(seconds=seconds)

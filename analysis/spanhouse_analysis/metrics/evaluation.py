@@ -14,7 +14,7 @@ from spanhouse_analysis.metrics.finishing import BUCKET, STOP, Window
 from spanhouse_analysis.metrics.query import MetricQuery, Point
 from spanhouse_analysis.metrics.reductions import WEIGHT, merged, parts_of, reduce
 from spanhouse_analysis.metrics.rollups import stored
-from spanhouse_analysis.metrics.rollups.layout import CALLS, RUNS, SPEND, Layout
+from spanhouse_analysis.metrics.rollups.layout import CALLS, RUNS, SPEND, STOPS, Layout
 from spanhouse_storage import Store
 from spanhouse_storage.reads import RunFilter
 
@@ -41,11 +41,13 @@ def evaluate(store: Store, query: MetricQuery, *, now: datetime | None = None) -
     for layout, chosen in kinds:
         plain = [metric for metric in chosen if metric.kind != "share"]
         if plain:
-            points.update(finishing.points(_parts(store, query, layout, plain, query.by), plain, window))
+            points.update(finishing.points(_parts(store, query, layout, plain, query.by, window.now), plain, window))
         for metric in chosen:
             if metric.kind == "share":
                 by = [*query.by, *(name for name in STOP if name not in query.by)]
-                points[metric.name] = finishing.shares(_parts(store, query, layout, [metric], by), metric, window)
+                points[metric.name] = finishing.shares(
+                    _parts(store, query, layout, [metric], by, window.now), metric, window
+                )
     for metric in metrics:
         if metric.kind == "gauge":
             points[metric.name] = finishing.gauge(source.active_runs(store, query.wanted(), query.by), metric, window)
@@ -53,11 +55,15 @@ def evaluate(store: Store, query: MetricQuery, *, now: datetime | None = None) -
 
 
 def _parts(
-    store: Store, query: MetricQuery, layout: Layout, metrics: Sequence[Metric], by: Sequence[str]
+    store: Store, query: MetricQuery, layout: Layout, metrics: Sequence[Metric], by: Sequence[str], now: datetime
 ) -> pl.DataFrame:
     """Return the parts of the metrics by group and bucket, read from as few rows as will do."""
     wanted, step = query.wanted(), query.step_nanoseconds()
-    plan = None if query.exact else stored.plan(store, wanted, by, step, layout)
+    if not query.exact and layout is RUNS and not stored.covers(layout, wanted, by, metrics):
+        layout = STOPS
+    plan = None
+    if not query.exact and stored.covers(layout, wanted, by, metrics):
+        plan = stored.plan(store, wanted, by, step, layout, now)
     if plan is None:
         return _exact(store, wanted, layout, metrics, by, step)
     edges = (replace(wanted, since=since, until=until) for since, until in plan.exact)

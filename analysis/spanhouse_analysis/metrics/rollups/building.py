@@ -23,6 +23,10 @@ from spanhouse_storage.tables import SCHEMAS
 _PACKAGE: Final = "spanhouse_analysis"
 _HOUR: Final = "hour"
 _NANOS: Final = 1_000_000_000
+_NO_SKETCHES: Final = {
+    "sketch_keys": pl.lit([], dtype=pl.List(pl.Int64)),
+    "sketch_weights": pl.lit([], dtype=pl.List(pl.Float64)),
+}
 Bucket = tuple[str, int]
 """A tenant and the start of a bucket in seconds."""
 
@@ -97,11 +101,12 @@ def _counted(store: Store, wanted: RunFilter, layout: Layout) -> pl.DataFrame:
             continue
         key = sketch.keys(parts_of(metric, from_steps=from_steps).numerator) + layout.sketch_place(base(metric))
         sketches.append(rows.select(*keys, WEIGHT, k=key).drop_nulls("k"))
+    if not sketches:
+        return table.with_columns(**_NO_SKETCHES)
     counts = pl.concat(sketches).group_by([*keys, "k"]).agg(w=pl.col(WEIGHT).sum())
     lists = counts.group_by(keys).agg(sketch_keys="k", sketch_weights="w")
     return table.join(lists, on=keys, how="left").with_columns(
-        pl.col("sketch_keys").fill_null(pl.lit([], dtype=pl.List(pl.Int64))),
-        pl.col("sketch_weights").fill_null(pl.lit([], dtype=pl.List(pl.Float64))),
+        pl.col(name).fill_null(empty) for name, empty in _NO_SKETCHES.items()
     )
 
 
@@ -109,8 +114,7 @@ def _spent(store: Store, wanted: RunFilter, layout: Layout) -> pl.DataFrame:
     table = spend.sums(store, wanted, [TENANT, *layout.groups], HOUR * _NANOS, layout.metrics)
     return table.with_columns(
         (pl.col(spend.BUCKET) // _NANOS).alias(_HOUR),
-        sketch_keys=pl.lit([], dtype=pl.List(pl.Int64)),
-        sketch_weights=pl.lit([], dtype=pl.List(pl.Float64)),
+        **_NO_SKETCHES,
     )
 
 

@@ -11,12 +11,13 @@ from spanhouse_storage.reads import RunFilter
 from spanhouse_storage.reads.filters import LONE_CALL, values_of
 
 _WINDOW: Final = frozenset({"since", "until"})
-_SAME: Final = frozenset({TENANT, "environment", "agent", "agent_version", "type", "task_type", "variant"})
+_SAME: Final = frozenset({TENANT, "environment", "agent", "type"})
 _BESIDES: Final = {
     # A filter on models of runs means any the run used, which its group does not say.
-    "runs": frozenset({"outcome", "stop_reason", "status"}),
-    "calls": frozenset({TOOL, "status"}),
-    "spend": frozenset({TOOL, "model"}),
+    "runs": frozenset({"agent_version", "status"}),
+    "stops": frozenset({"stop_reason", "status"}),
+    "calls": frozenset({"agent_version", TOOL, "status"}),
+    "spend": frozenset({"agent_version", "model"}),
 }
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final
 
 from spanhouse_analysis.metrics.definitions import Metric, catalogue
-from spanhouse_analysis.metrics.query import STEP_GROUPS, TOOL
+from spanhouse_analysis.metrics.query import TOOL
 from spanhouse_analysis.metrics.reductions import COUNT, OF, SQUARE, SUM, base, scalars
 from spanhouse_analysis.metrics.sketch import GROWTH
 
@@ -26,12 +26,14 @@ class Layout:
     """What is kept of one kind of rows.
 
     Attributes:
-        source: ``runs``, ``calls`` (tool calls of ended runs) or ``spend`` (calls by their own end).
+        source: the name by which its rows are known.
+        rows: what is added up: ``runs``, ``calls`` (tool calls of ended runs) or ``spend`` (calls by their own end).
         groups: columns by which parts are kept apart, beside the tenant.
         metrics: the metrics whose parts are kept, one of each distribution.
     """
 
     source: str
+    rows: str
     groups: tuple[str, ...]
     metrics: tuple[Metric, ...]
 
@@ -54,9 +56,9 @@ class Layout:
 
     def names(self, metric: Metric) -> list[str]:
         """Return the names of a metric's numbers."""
-        if self.source == "spend":
+        if self.rows == "spend":
             return [metric.name + part for part in (SUM, OF, COUNT, SQUARE)]
-        return list(scalars(metric, from_steps=self.source == "calls"))
+        return list(scalars(metric, from_steps=self.rows == "calls"))
 
     def sketch_place(self, name: str) -> int:
         """Return the key that stands for 0 in the distribution; its others lie around it."""
@@ -68,23 +70,16 @@ def _one_of_each(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
 
 
 _ALL: Final = catalogue()
-RUNS: Final = Layout(
+_OF_ALL: Final = ("environment", "agent", "agent_version", "type")
+RUNS: Final = Layout("runs", "runs", _OF_ALL, _one_of_each([metric for metric in _ALL if metric.run]))
+STOPS: Final = Layout(
+    "stops",
     "runs",
-    (
-        *("environment", "agent", "agent_version", "model", "task_type", "variant", "type"),
-        *("stop_code", "stop_subject", "stop_reason", "outcome"),
-    ),
-    _one_of_each([metric for metric in _ALL if metric.run]),
+    ("environment", "agent", "type", "stop_code", "stop_subject", "stop_reason"),
+    tuple(metric for metric in _ALL if metric.run and metric.kind != "quantile"),
 )
-CALLS: Final = Layout(
-    "calls",
-    (*(name for name in STEP_GROUPS if name not in {TENANT, TOOL}), "type", TOOL),
-    _one_of_each([metric for metric in _ALL if metric.tool]),
-)
-SPEND: Final = Layout(
-    "spend",
-    (*(name for name in STEP_GROUPS if name != TENANT), "type"),
-    _one_of_each([metric for metric in _ALL if metric.spend]),
-)
-LAYOUTS: Final = (RUNS, CALLS, SPEND)
+"""Runs by why they stopped: many groups, so without distributions."""
+CALLS: Final = Layout("calls", "calls", (*_OF_ALL, TOOL), _one_of_each([metric for metric in _ALL if metric.tool]))
+SPEND: Final = Layout("spend", "spend", (*_OF_ALL, "model"), _one_of_each([metric for metric in _ALL if metric.spend]))
+LAYOUTS: Final = (RUNS, STOPS, CALLS, SPEND)
 VERSION: Final = "-".join(layout.version for layout in LAYOUTS)

@@ -25,11 +25,11 @@ _PACKAGE: Final = "spanhouse_analysis"
 _NANOS: Final = 1_000_000_000
 
 
-def plan(store: Store, wanted: RunFilter, by: Sequence[str], step: int | None, layout: Layout) -> Plan | None:
+def plan(
+    store: Store, wanted: RunFilter, by: Sequence[str], step: int | None, layout: Layout, now: datetime
+) -> Plan | None:
     """Return which parts to read for a query, None where it is answered from runs and calls themselves."""
-    if covered.condition(layout, wanted) is None or covered.groups_of_query(layout, list(by)) is None:
-        return None
-    if wanted.since is not None and wanted.until is not None and wanted.until - wanted.since < planning.SMALL:
+    if wanted.since is not None and (wanted.until or now) - wanted.since < planning.SMALL:
         return None
     computed = computed_until(store)
     if not computed:
@@ -45,6 +45,13 @@ def plan(store: Store, wanted: RunFilter, by: Sequence[str], step: int | None, l
         return found
     # Of all time the first piece is what ended before any bucket that is kept, which is nothing.
     return replace(found, exact=tuple(piece for piece in found.exact if piece[0] != since))
+
+
+def covers(layout: Layout, wanted: RunFilter, by: Sequence[str], metrics: Sequence[Metric]) -> bool:
+    """Return whether a layout has the parts of all these metrics, by these groups and under this filter."""
+    has = {base(metric) for metric in layout.metrics} >= {base(metric) for metric in metrics}
+    known = covered.condition(layout, wanted) is not None
+    return has and known and covered.groups_of_query(layout, list(by)) is not None
 
 
 def computed_until(store: Store) -> dict[int, int]:
