@@ -169,6 +169,13 @@ class BudgetLedger:
             self._warned.update(item.code for item in near)
             return near
 
+    def limit(self, limits: Amounts) -> None:
+        """Put other limits in the place of those there are. One that grew is warned of again when it comes near."""
+        with self._lock:
+            grown = {code for code, before in self._limits.items() if before < limits.get(code, before + 1)}
+            self._limits = {code: limits[code] for code in BUDGET_CODES if code in limits}
+            self._warned -= grown
+
     def has_limit(self, code: StopCode) -> bool:
         """Return whether the run has this limit."""
         return code in self._limits
@@ -208,6 +215,11 @@ class BudgetLedger:
 
 def ledger_for(limits: Limits) -> BudgetLedger:
     """Return a fresh ledger with the limits of a run."""
+    return BudgetLedger(amounts_of(limits), warn_at=limits.warn_at)
+
+
+def amounts_of(limits: Limits) -> Amounts:
+    """Return the limits that are set, in the ledger's whole units."""
     amounts = {
         StopCode.MAX_STEPS: limits.max_steps,
         StopCode.MAX_TOOL_CALLS: limits.max_tool_calls,
@@ -217,4 +229,4 @@ def ledger_for(limits: Limits) -> BudgetLedger:
         amounts[StopCode.MAX_USD] = nano_usd(limits.max_usd)
     if limits.max_tokens is not None:
         amounts[StopCode.MAX_TOKENS] = limits.max_tokens
-    return BudgetLedger(amounts, warn_at=limits.warn_at)
+    return amounts

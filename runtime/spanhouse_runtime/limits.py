@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spanhouse.errors import ConfigurationError
+
+CHANGEABLE: Final = ("max_steps", "max_tool_calls", "max_seconds", "max_usd", "max_tokens", "max_output_tokens")
+"""The limits an operator may change while a run goes."""
 
 
 class Limits(BaseModel):
@@ -33,3 +42,83 @@ class Limits(BaseModel):
     tool_result_bytes: int = Field(default=65_536, ge=256)
     equal_failures: int = Field(default=3, gt=0)
     warn_at: float = Field(default=0.8, gt=0, le=1)
+
+
+class LimitsInForce:
+    """A run's limits as they are now: what it was given or an operator raised, and the strictest of what tightens it.
+
+    Safe for threads.
+
+    Attributes:
+        now: the limits in force.
+
+    Args:
+        given: what the run starts with.
+    """
+
+    def __init__(self, given: Limits) -> None:
+        self.now = given
+        self._raised = given
+        self._tightened: dict[str, dict[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def tighten(self, limits: Mapping[str, float], flag_id: str = "") -> Changes:
+        """Lower the named limits; those that are lower already stay. Said again under one id it replaces what was said.
+
+        Raises:
+            ConfigurationError: a limit cannot be changed, or not to this value.
+        """
+        checked = _checked(self._raised, limits)
+        with self._lock:
+            self._tightened[flag_id] = checked
+            return self._settle()
+
+    def lift(self, flag_id: str = "") -> Changes:
+        """Take back what was tightened under this id; nothing where nothing was."""
+        with self._lock:
+            self._tightened.pop(flag_id, None)
+            return self._settle()
+
+    def raise_to(self, limits: Mapping[str, float]) -> Changes:
+        """Raise the named limits; those that are higher already stay, and what tightens them holds on.
+
+        Raises:
+            ConfigurationError: a limit cannot be changed, or not to this value.
+        """
+        checked = _checked(self._raised, limits)
+        with self._lock:
+            has = {name: getattr(self._raised, name) for name in checked}
+            higher = {name: value for name, value in checked.items() if has[name] is not None and value > has[name]}
+            self._raised = self._raised.model_copy(update=higher)
+            return self._settle()
+
+    def _settle(self) -> Changes:
+        strictest: dict[str, float] = {}
+        for said in self._tightened.values():
+            for name, value in said.items():
+                raised = getattr(self._raised, name)
+                if raised is None or value < raised:
+                    strictest[name] = min(value, strictest.get(name, value))
+        before, self.now = self.now, self._raised.model_copy(update=strictest)
+        return {
+            name: (getattr(before, name), getattr(self.now, name))
+            for name in CHANGEABLE
+            if getattr(before, name) != getattr(self.now, name)
+        }
+
+
+Changes = Mapping[str, tuple[float | None, float | None]]
+"""Limits that changed, by name: what they were and what they are; None is no limit."""
+
+
+def _checked(base: Limits, said: Mapping[str, float]) -> dict[str, Any]:
+    if unknown := sorted(set(said) - set(CHANGEABLE)):
+        msg = f"no limit of a run in progress is called {unknown[0]!r}: there are {', '.join(CHANGEABLE)}"
+        raise ConfigurationError(msg)
+    try:
+        made = Limits.model_validate({**base.model_dump(), **said})
+    except ValidationError as problem:
+        wrong = problem.errors(include_url=False)[0]
+        msg = f"{'.'.join(map(str, wrong['loc']))} cannot be {wrong['input']!r}: {wrong['msg']}"
+        raise ConfigurationError(msg) from problem
+    return {name: getattr(made, name) for name in said if getattr(made, name) is not None}

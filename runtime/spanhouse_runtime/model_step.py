@@ -22,7 +22,7 @@ def ask_model(session: Session) -> ModelResponse:
         RunStopped: an operator, a limit or the model itself ended the run.
     """
     setup = session.setup
-    request = ModelRequest(_conversation(session), setup.toolbox.definitions, setup.guard.limits.max_output_tokens)
+    request = ModelRequest(_conversation(session), setup.toolbox.definitions, session.guarded.limits.max_output_tokens)
     # A conversation only grows, so its last counted length is a floor under the guess from its text.
     input_tokens = max(request.estimated_input_tokens(), session.last_input_tokens)
     permit = session.guarded.admit_model(

@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 
 from spanhouse.runs import Run
 from spanhouse.stop_reasons import StopCode
-from spanhouse_runtime.budget import Amounts, BudgetRefused, Near, Reservation, ledger_for, shown
+from spanhouse_runtime.budget import Amounts, BudgetRefused, Near, Reservation, amounts_of, ledger_for, shown
 from spanhouse_runtime.limits import Limits
 
 T = TypeVar("T")
@@ -95,6 +95,12 @@ class Books:
             BudgetRefused: its time is up, or a limit has been passed.
         """
         self._or_told(self.ledger.check)
+
+    def limit(self, limits: Limits) -> None:
+        """Keep to other limits from now on, and tell of those that are near at once."""
+        self.ledger.limit(amounts_of(limits))
+        for near in self.ledger.newly_near():
+            self._warn(near)
 
     def reserve(self, amounts: Amounts) -> Held:
         """Hold back amounts for a call.

@@ -95,7 +95,7 @@ def _most(guarded: GuardedRun, ask: ModelAsk) -> dict[StopCode, int]:
     if price is not None:
         amounts[StopCode.MAX_USD] = price.cost(ask.input_tokens, ask.max_output_tokens)
     elif guarded.books.limits_money:
-        limit = guarded.guard.limits.max_usd
+        limit = guarded.limits.max_usd
         guarded.run.event("budget.stop", budget="max_usd", scope="unknown_price", amount=0, limit=limit, used=0)
         detail = f"max_usd is {limit}, but the price of {ask.model} is not known: give the agent a price"
         raise RunStopped(StopReason(StopCode.MAX_USD, "unknown_price"), detail)

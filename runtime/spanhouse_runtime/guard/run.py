@@ -24,6 +24,7 @@ from spanhouse_runtime.guard.flow import Flow, drive, drive_async
 from spanhouse_runtime.guard.looping import mind
 from spanhouse_runtime.guard.model_admission import ModelPermit, model_flow
 from spanhouse_runtime.guard.tool_admission import ToolPermit, tool_flow
+from spanhouse_runtime.limits import Changes, Limits, LimitsInForce
 from spanhouse_runtime.loops import LoopGuard
 from spanhouse_runtime.state import RunState, StateMachine
 
@@ -66,6 +67,7 @@ class GuardedRun:
         self.machine = StateMachine(self._state_changed)
         self.near: list[Near] = []
         self.denials: dict[str, int] = {}
+        self._limits = LimitsInForce(guard.limits)
         self._owns = owns
         self._started = guard.clock()
         self._stopped: RunStopped | None = None
@@ -108,8 +110,13 @@ class GuardedRun:
                     user_id=self.run.user_id or "",
                     agent=self.guard.name,
                 )
-                self._books = Books(self.run, self.guard.limits, subject, self.guard.budgets, self.near.append)
+                self._books = Books(self.run, self.limits, subject, self.guard.budgets, self.near.append)
             return self._books
+
+    @property
+    def limits(self) -> Limits:
+        """The run's limits as they are now; operators may have changed them."""
+        return self._limits.now
 
     @property
     def tenant(self) -> str:
@@ -147,7 +154,7 @@ class GuardedRun:
             max_output_tokens: the most it may write; the run's limit where not given.
             recorded: ``messages``, ``system`` and ``tools``, as ``spanhouse.model_call`` takes them.
         """
-        most = max_output_tokens or self.guard.limits.max_output_tokens
+        most = max_output_tokens or self.limits.max_output_tokens
         return GuardedModelCall(self, ModelAsk(model, provider, input_tokens, most), **recorded)
 
     def admit_tool(self, ask: ToolAsk) -> ToolPermit:
@@ -202,7 +209,7 @@ class GuardedRun:
             RunStopped: the tool has failed so often in a row with this error that it is exhausted.
         """
         count = self.failures.failed(tool, kind.value, message)
-        if count >= self.guard.limits.equal_failures:
+        if count >= self.limits.equal_failures:
             raise self.stop(StopReason(StopCode.TOOL_ERROR_EXHAUSTED, tool), f"{count} times in a row: {message}")
 
     def said(self, text: str) -> None:
@@ -227,9 +234,41 @@ class GuardedRun:
         if self._stopped is not None:
             raise RunStopped(self._stopped.reason, self._stopped.detail)
 
+    def tighten(self, limits: Mapping[str, float], *, by: str, reason: str = "", flag_id: str = "") -> None:
+        """Lower limits from the next call on, written down as ``override``. Said again it changes and writes nothing.
+
+        Args:
+            limits: by name, such as ``{"max_usd": 0.1}``; those that are lower already stay as they are.
+            by: who says so.
+            reason: why.
+            flag_id: of the operator's flag; ``loosen`` takes back what was tightened under it.
+
+        Raises:
+            ConfigurationError: a limit cannot be changed, or not to this value; nothing has changed.
+        """
+        self._changed(self._limits.tighten(limits, flag_id), by, reason, flag_id)
+
+    def loosen(
+        self, limits: Mapping[str, float] | None = None, *, by: str, reason: str = "", flag_id: str = ""
+    ) -> None:
+        """Raise limits, or take back a tightening; written down as ``override``. A run that has ended stays ended.
+
+        Args:
+            limits: by name; those that are higher already stay as they are, and what was tightened stays tightened.
+                None takes back what was tightened under ``flag_id``.
+            by: who says so.
+            reason: why.
+            flag_id: of the operator's flag.
+
+        Raises:
+            ConfigurationError: a limit cannot be changed, or not to this value; nothing has changed.
+        """
+        changed = self._limits.lift(flag_id) if limits is None else self._limits.raise_to(limits)
+        self._changed(changed, by, reason, flag_id)
+
     def remaining_seconds(self) -> float:
         """Return what is left of the run's time."""
-        return max(0.0, self.guard.limits.max_seconds - (self.guard.clock() - self._started))
+        return max(0.0, self.limits.max_seconds - (self.guard.clock() - self._started))
 
     def note_time(self) -> None:
         """Book the time the run has been going."""
@@ -245,6 +284,20 @@ class GuardedRun:
         self.machine.to(last, str(self.stopped or ("" if completed else "error")))
         self.run.set_attribute(keys.STATE, self.machine.state.value)
         self.run.budget(self.books.ledger.report())
+
+    def _changed(self, changes: Changes, by: str, reason: str, flag_id: str) -> None:
+        if not changes:
+            return
+        self.run.event(
+            "override",
+            by=by,
+            what="limits",
+            reason=reason or None,
+            flag_id=flag_id or None,
+            before={name: before for name, (before, _) in changes.items()},
+            after={name: after for name, (_, after) in changes.items()},
+        )
+        self.books.limit(self.limits)
 
     def _look(self, tool: str) -> Flag | None:
         self.refuse_if_stopped()
