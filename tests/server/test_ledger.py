@@ -148,7 +148,7 @@ class _Away:
         msg = "the store is away"
         raise StoreUnavailableError(msg)
 
-    query = insert = execute = close = fail
+    query = insert = execute = read_only = close = fail
 
 
 def test_the_servers_own_state_names_what_is_wrong(served: Served) -> None:

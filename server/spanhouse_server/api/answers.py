@@ -26,8 +26,8 @@ def answer(
 ) -> Response:
     """Return rows as ``{key: rows, **rest}`` in JSON, or as an Arrow stream where the caller accepts one.
 
-    In the Arrow form the table has these columns, also without rows: times in UTC, lists of texts as lists, objects as
-    JSON text. Where no columns are given they are what the rows have. ``rest`` travels as JSON in the schema's metadata.
+    In the Arrow form the table has these columns, also without rows: times in UTC, lists of texts as lists, objects
+    as JSON text. Without columns they are what the rows have. ``rest`` travels as JSON in the schema's metadata.
     """
     if ARROW not in request.headers.get("accept", ""):
         return json_answer({key: rows, **rest})

@@ -101,18 +101,23 @@ def needed(method: str, path: str) -> Need | None:
     """Return what a request needs; None where everybody may. What this does not know needs the most."""
     if not path.startswith(("/api/", *_SERVERS_OWN)) or path in _PUBLIC:
         return None
-    if path.startswith("/api/v1/keys"):
-        return Need(Right.KEYS)
-    if path.startswith("/api/v1/backup"):
-        # It holds the operator's token and what every tenant sent.
-        return Need(Right.BACKUP, everywhere=True)
-    if path.startswith("/api/v1/sql"):
-        # On the embedded store the route itself asks for more: `spanhouse_server.sql.access`.
-        return Need(Right.READ)
-    if path.startswith(("/api/v1/deletions", "/api/v1/retention")):
-        return Need(Right.CONTROL)
+    for prefix, need in _BY_PREFIX:
+        if path.startswith(prefix):
+            return need
     reading = method in {"GET", "HEAD"}
     if path.startswith("/api/v1/control"):
         return Need(Right.POLL if reading else Right.CONTROL)
     everywhere = not reading or path.startswith(_SERVERS_OWN)
     return Need(Right.READ if reading else Right.CONTROL, everywhere)
+
+
+_BY_PREFIX: Final = (
+    ("/api/v1/keys", Need(Right.KEYS)),
+    # It holds the operator's token and what every tenant sent.
+    ("/api/v1/backup", Need(Right.BACKUP, everywhere=True)),
+    # On the embedded store the route itself asks for more: `spanhouse_server.sql.access`.
+    ("/api/v1/sql", Need(Right.READ)),
+    ("/api/v1/deletions", Need(Right.CONTROL)),
+    ("/api/v1/retention", Need(Right.CONTROL)),
+)
+"""What requests need whatever their method."""
