@@ -171,7 +171,9 @@ def test_the_servers_own_state_names_what_is_wrong(served: Served) -> None:
     (letters / "1.json").write_text('{"reason": "Traceback\\nValueError: odd", "items": 3}')
     state = served.get("/api/v1/system")
     assert [gap["missing"] for gap in state["ledger"]["gaps"]] == [5]
-    assert state["schema"]["drift"] == ["column logs.foreign_thing is unknown"]
+    assert state["schema"]["drift"] == [
+        "column logs.foreign_thing is unknown: ALTER TABLE logs DROP COLUMN foreign_thing, if no newer release made it"
+    ]
     assert state["dead_letters"]["reasons"] == {"ValueError: odd": 3}
 
 
