@@ -12,3 +12,5 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 os.environ.setdefault("SPANHOUSE_GRPC", "")
+# Agents that tests start must not leave control flags in the developer's cache.
+os.environ.setdefault("SPANHOUSE_CONTROL_CACHE", "")

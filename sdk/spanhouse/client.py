@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -56,6 +57,8 @@ class Client:
         self._timeout = timeout
         self._session = requests.Session()
         token = token_in(os.environ) if token is None else token
+        # What one key hears another may not: caches are named by this, which does not tell the token.
+        self.account = hashlib.sha256(f"{self.url}\n{token}".encode()).hexdigest()[:24]
         if token:
             self._session.headers["authorization"] = f"Bearer {token}"
         self._session.trust_env = not is_loopback(self.url)
@@ -226,17 +229,24 @@ class Client:
         reason: str | None = None,
         by: str | None = None,
         ttl_seconds: float | None = None,
+        limits: Mapping[str, float] | None = None,
+        tool: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
     ) -> Json:
         """Set a control flag and return it; needs the operator token.
 
         Args:
-            action: stop, disable, enable, pause or tighten.
+            action: stop, disable, enable, pause, tighten, raise, edit_next or refuse_next.
             scope: run, agent, tool, user, tenant or all.
             target: the run id, agent, tool, user or tenant meant; none for scope all.
             tenant: the tenant it holds for; none: all.
             reason: why, for the audit trail.
             by: who.
             ttl_seconds: after which it ends by itself; none: it stays.
+            limits: for tighten and raise: ``max_steps``, ``max_tool_calls``, ``max_seconds``, ``max_usd`` and
+                ``max_tokens``, as many as are meant.
+            tool: for edit_next and refuse_next: calls of this tool alone.
+            arguments: for edit_next: what the call is made with.
         """
         said = {
             "action": action,
@@ -246,6 +256,9 @@ class Client:
             "reason": reason,
             "by": by,
             "ttl_seconds": ttl_seconds,
+            "limits": limits and dict(limits),
+            "tool": tool,
+            "arguments": None if arguments is None else dict(arguments),
         }
         body = {key: value for key, value in said.items() if value is not None}
         return _json(self._request("POST", "/api/v1/control", json=body))

@@ -1,29 +1,38 @@
 """Control flags as an agent sees them: stop, pause, disable and tighten, kept fresh by one background thread.
 
-The poller keeps the last flags it heard of while the server is away, and says how old its news is, so that whoever
-asks can decide to go on or to stop.
+The poller keeps the last flags it heard of while the server is away, over a restart of the agent too, and says how old
+its news is, so that whoever asks can decide to go on or to stop.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 from spanhouse.errors import ServerError
+from spanhouse.flag_cache import FlagCache, default_path
 from spanhouse.notices import warn_once
 
-SEVERITY = ("stop", "disable", "pause", "tighten", "enable")
+SEVERITY = ("stop", "disable", "pause", "tighten", "raise", "refuse_next", "edit_next", "enable")
 """Actions, the strongest first: where several flags match, the strongest answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One control flag: what an operator or an alert wants done, to whom, by whom and until when (seconds, Unix)."""
+    """One control flag: what an operator or an alert wants done, to whom, by whom and until when (seconds, Unix).
+
+    Attributes:
+        limits: what ``tighten`` and ``raise`` change, such as ``{"max_usd": 0.1}``.
+        tool: whose next call ``edit_next`` and ``refuse_next`` mean; empty for any tool's.
+        arguments: what ``edit_next`` has the call made with.
+    """
 
     id: str
     action: str
@@ -34,6 +43,9 @@ class Flag:
     by: str = ""
     created_at: float | None = None
     expires_at: float | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    tool: str = ""
+    arguments: Mapping[str, Any] | None = None
 
     @classmethod
     def parse(cls, said: Mapping[str, Any]) -> Self:
@@ -48,6 +60,9 @@ class Flag:
             by=str(said.get("by") or ""),
             created_at=_seconds(said.get("created_at")),
             expires_at=_seconds(said.get("expires_at")),
+            limits={str(name): float(value) for name, value in (said.get("limits") or {}).items()},
+            tool=str(said.get("tool") or ""),
+            arguments=said.get("arguments"),
         )
 
 
@@ -73,9 +88,20 @@ class Subject:
         return bool(flag.target) and named.get(flag.scope) == flag.target
 
 
+def in_force(flags: Sequence[Flag], subject: Subject, now: float) -> list[Flag]:
+    """Return the flags in force that match the subject, in the order given."""
+    return [flag for flag in flags if (flag.expires_at is None or flag.expires_at > now) and subject.matches(flag)]
+
+
 def strongest(flags: Sequence[Flag], subject: Subject, now: float) -> Flag | None:
     """Return the flag in force that matches the subject: the strongest action, then the newest; None for none."""
-    meant = [flag for flag in flags if (flag.expires_at is None or flag.expires_at > now) and subject.matches(flag)]
+    return first_of(in_force(flags, subject, now))
+
+
+def first_of(meant: Sequence[Flag]) -> Flag | None:
+    """Return the flag with the strongest action, of equal ones the newest; None for none."""
+    if not meant:
+        return None
     rank = {action: place for place, action in enumerate(SEVERITY)}
     # An action this version does not know is weaker than all it knows: it cannot be obeyed.
     return min(meant, key=lambda flag: (rank.get(flag.action, len(rank)), -(flag.created_at or 0.0)), default=None)
@@ -95,6 +121,9 @@ class ControlPoller:
         source: the API client.
         wait: seconds the server may hold an answer back. A flag set meanwhile is answered at once.
         retry: seconds between tries while the server is away.
+        cache: file that keeps the last flags and when they were heard, so that an agent that starts while the server
+            is silent goes on with them; "" for none. By default a file in the user's cache directory, one for each
+            server and token; ``SPANHOUSE_CONTROL_CACHE`` names another directory, or none where it is empty.
         monotonic: a clock for ages, in seconds.
         now: the wall clock for expiry, in seconds since 1970.
     """
@@ -105,6 +134,7 @@ class ControlPoller:
         *,
         wait: float = 5.0,
         retry: float = 0.5,
+        cache: str | Path | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -116,6 +146,9 @@ class ControlPoller:
         self._flags: tuple[Flag, ...] = ()
         self._etag: str | None = None
         self._heard: float | None = None
+        path = default_path(source, os.environ) if cache is None else Path(cache) if str(cache) else None
+        self._cache = FlagCache(path, now) if path is not None else None
+        self._remember()
         self._stop = threading.Event()
         self._first = threading.Event()
         self._thread: threading.Thread | None = None
@@ -155,11 +188,24 @@ class ControlPoller:
         user: str = "",
     ) -> Flag | None:
         """Return the strongest flag in force that is meant for this run, agent, tenant, user or one of these tools."""
+        return first_of(self.meant(run_id, agent, tenant, tools, user))
+
+    def meant(
+        self,
+        run_id: str = "",
+        agent: str = "",
+        tenant: str = "",
+        tools: Collection[str] = (),
+        user: str = "",
+    ) -> list[Flag]:
+        """Return all flags in force that are meant for any of these, oldest first."""
+        if not self._flags:
+            return []
         subject = Subject(run_id=run_id, agent=agent, tenant=tenant, tools=tools, user=user)
-        return strongest(self._flags, subject, self._now())
+        return in_force(self._flags, subject, self._now())
 
     def age(self) -> float:
-        """Return the seconds since the server was last heard; infinite where it never was."""
+        """Return the seconds since the server was last heard, by a former process too; infinite where it never was."""
         return float("inf") if self._heard is None else self._monotonic() - self._heard
 
     def poll_once(self) -> None:
@@ -173,14 +219,30 @@ class ControlPoller:
         if answer is not None:
             self._flags = tuple(Flag.parse(flag) for flag in answer["flags"])
             self._etag = answer["etag"]
+            self._said = tuple(answer["flags"])
         self._heard = self._monotonic()
         self._first.set()
+        if self._cache is not None:
+            self._cache.write(self._said)
+
+    _said: Sequence[Mapping[str, Any]] = ()
+
+    def _remember(self) -> None:
+        kept = self._cache.read() if self._cache is not None else None
+        if kept is None:
+            return
+        try:
+            self._flags = tuple(Flag.parse(flag) for flag in kept.flags)
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            warn_once("control", f"the kept control flags cannot be read and are left out: {error}")
+            return
+        self._heard = self._monotonic() - kept.age
 
     def _poll(self) -> None:
         while not self._stop.is_set():
             try:
                 self.poll_once()
-            except (ServerError, KeyError, ValueError, TypeError) as error:
+            except (ServerError, KeyError, ValueError, TypeError, AttributeError) as error:
                 # Flags stay as they were; age() tells the runtime how long nothing was heard.
                 warn_once("control", f"control flags cannot be read and stay as they were: {error}")
                 self._stop.wait(self._retry * random.uniform(0.5, 1.0))  # noqa: S311 - spreads agents over time

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from tests.support.served import Served, problem, serving
 
+from spanhouse import ControlPoller
 from spanhouse.errors import ConfigurationError
 from spanhouse_collector.journal import JournalUnavailableError
 from spanhouse_server import token
@@ -46,7 +47,10 @@ def test_a_decision_becomes_a_flag_and_an_audit_event(served: Served) -> None:
     answer = _post(served, **said)
     assert answer.status_code == 201
     flag = answer.json()
-    assert set(flag) == {"id", "action", "scope", "target", "tenant", "reason", "by", "created_at", "expires_at"}
+    assert set(flag) == {
+        *("id", "action", "scope", "target", "tenant", "reason", "by", "created_at", "expires_at"),
+        *("limits", "tool", "arguments"),
+    }
     assert {name: flag[name] for name in said if name in flag} == {k: v for k, v in said.items() if k in flag}
     assert flag["created_at"] < flag["expires_at"]
     assert served.get(PATH)["flags"] == [flag]
@@ -102,6 +106,15 @@ def test_the_token_is_asked_for_before_the_decision_is_read(served: Served) -> N
         ({"action": "stop", "scope": "all", "ttl_seconds": 0}, "ttl_seconds"),
         ({"action": "stop", "scope": "all", "ttl_seconds": 1e300}, "ttl_seconds"),
         ({"action": "stop", "scope": "all", "reason": "x" * 3000}, "reason"),
+        ({"action": "tighten", "scope": "all"}, "limits"),
+        ({"action": "tighten", "scope": "all", "limits": {}}, "limits are needed"),
+        ({"action": "tighten", "scope": "all", "limits": {"max_euro": 1}}, "max_euro"),
+        ({"action": "tighten", "scope": "all", "limits": {"max_usd": -1}}, "max_usd"),
+        ({"action": "tighten", "scope": "all", "limits": {"max_steps": 1.5}}, "whole"),
+        ({"action": "stop", "scope": "all", "limits": {"max_usd": 1}}, "limits"),
+        ({"action": "raise", "scope": "tenant", "target": "acme", "limits": {"max_usd": 1}}, "one run"),
+        ({"action": "edit_next", "scope": "run", "target": "r"}, "arguments"),
+        ({"action": "pause", "scope": "run", "target": "r", "tool": "pay"}, "tool"),
     ],
     ids=lambda value: str(value)[-50:],
 )
@@ -187,3 +200,29 @@ def test_a_token_file_without_a_token_lets_nobody_in(tmp_path: Path, content: by
     with pytest.raises(ConfigurationError, match="remove it"):
         token.ensure(tmp_path)
     assert not token.matches("", "")
+
+
+def test_nan_is_no_limit_and_no_argument(served: Served) -> None:
+    """JSON has no form for it: who sends one all the same is refused, and nothing is set."""
+    headers = {"Authorization": f"Bearer {served.parts.operator_token}", "Content-Type": "application/json"}
+    for body in (
+        b'{"action": "tighten", "scope": "all", "limits": {"max_usd": NaN}}',
+        b'{"action": "edit_next", "scope": "run", "target": "r", "arguments": {"amount": NaN}}',
+    ):
+        problem(served.http.post(PATH, content=body, headers=headers), 400)
+    assert served.get(PATH)["flags"] == []
+
+
+def test_limits_and_arguments_reach_the_agent_as_they_were_set(served: Served) -> None:
+    """What a flag says beside whom it names comes with it; one about a next call ends by itself."""
+    with served.client as client:
+        client.set_control("tighten", "tenant", "acme", limits={"max_usd": 0.1, "max_steps": 3})
+        client.set_control("edit_next", "run", "r1", tool="pay", arguments={"amount": 5})
+        poller = ControlPoller(client)
+        poller.poll_once()
+    tighten, edit = poller.meant(run_id="r1", tenant="acme")
+    assert tighten.limits == {"max_usd": 0.1, "max_steps": 3}
+    assert (edit.tool, edit.arguments) == ("pay", {"amount": 5})
+    assert edit.expires_at is not None
+    _enable(served, "tenant", "acme")
+    _enable(served, "run", "r1")

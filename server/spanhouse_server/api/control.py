@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,7 +13,8 @@ from spanhouse_collector.journal import JournalUnavailableError
 from spanhouse_server.api.answers import json_answer
 from spanhouse_server.api.problems import Problem
 from spanhouse_server.control.audit import record_of
-from spanhouse_server.control.flags import Action, Scope
+from spanhouse_server.control.details import checked_arguments, checked_limits
+from spanhouse_server.control.flags import NEXT_SECONDS, OF_A_CALL, OF_A_RUN, WITH_LIMITS, Action, Scope
 from spanhouse_server.keys.gate import access_of
 from spanhouse_server.keys.rights import Access
 from spanhouse_server.parts import parts_of
@@ -38,6 +39,9 @@ class Decision(BaseModel):
     reason: str = Field("", max_length=2000)
     by: str = Field("operator", max_length=256)
     ttl_seconds: float | None = Field(None, gt=0, le=LONGEST_TTL_SECONDS)
+    limits: dict[str, float] | None = Field(None, description="For tighten and raise, such as {'max_usd': 0.1}")
+    tool: str = Field("", max_length=256, description="For edit_next and refuse_next: calls of this tool alone")
+    arguments: dict[str, Any] | None = Field(None, description="For edit_next: what the call is made with")
 
     @model_validator(mode="after")
     def _names_what_it_means(self) -> Decision:
@@ -48,6 +52,35 @@ class Decision(BaseModel):
             msg = f"scope {self.scope.value} needs a target: the name or id of the {self.scope.value}"
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _says_what_its_action_needs(self) -> Decision:
+        action = self.action
+        if action in OF_A_RUN and self.scope is not Scope.RUN:
+            msg = f"action {action.value} is for one run: scope run, and its id as target"
+            raise ValueError(msg)
+        if (self.limits is not None) != (action in WITH_LIMITS):
+            msg = "limits belong to the actions tighten and raise, and to them alone"
+            raise ValueError(msg)
+        if (self.arguments is not None) != (action is Action.EDIT_NEXT):
+            msg = "arguments belong to the action edit_next, and to it alone"
+            raise ValueError(msg)
+        if self.tool and action not in OF_A_CALL:
+            msg = f"tool belongs to the actions edit_next and refuse_next; to {action.value} a tool, use scope tool"
+            raise ValueError(msg)
+        if self.limits is not None:
+            self.limits = checked_limits(self.limits)
+        if self.arguments is not None:
+            self.arguments = checked_arguments(self.arguments)
+        if self.ttl_seconds is None and action in OF_A_CALL:
+            self.ttl_seconds = NEXT_SECONDS
+        return self
+
+    def as_flag(self) -> dict[str, Any]:
+        """Return the keywords of ``flags.add``."""
+        said = self.model_dump(exclude={"limits", "tool", "arguments"})
+        details = {"limits": self.limits, "tool": self.tool or None, "arguments": self.arguments}
+        return {**said, "details": {name: value for name, value in details.items() if value is not None}}
 
 
 def within(access: Access, decision: Decision) -> Decision:
@@ -92,7 +125,7 @@ async def decide(request: Request, decision: Decision) -> Response:
     parts = parts_of(request)
     decision = within(access_of(request), decision)
     # The flag first: it must hold even where the trail cannot be written.
-    flag = await parts.board.set(**decision.model_dump())
+    flag = await parts.board.set(**decision.as_flag())
     try:
         await parts.pipeline.submit(record_of(flag))
     except JournalUnavailableError as error:

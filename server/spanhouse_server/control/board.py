@@ -12,8 +12,9 @@ from sqlalchemy import Engine
 from spanhouse_server.control import flags
 from spanhouse_server.control.flags import Flag
 
-RECHECK_SECONDS = 1.0
-"""How often waiting polls look again: flags run out by the clock, and another server may have set one."""
+RECHECK_SECONDS = 0.5
+"""How often waiting polls look again: flags run out by the clock, and another server may have set one, which agents
+that wait here hear of within a second."""
 
 
 class Board:

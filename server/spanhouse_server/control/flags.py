@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, DateTime, Engine, Integer, String, Table, delete, insert, select
+from sqlalchemy import Column, Connection, DateTime, Engine, Integer, String, Table, Text, delete, insert, select
 
 from spanhouse_storage.state import metadata
 
@@ -24,6 +26,7 @@ FLAGS = Table(
     Column("by", String(256), nullable=False),
     Column("created_at", DateTime, nullable=False),
     Column("expires_at", DateTime, nullable=True),
+    Column("details", Text, nullable=False, default=""),
     sqlite_autoincrement=True,
 )
 
@@ -36,6 +39,22 @@ class Action(StrEnum):
     ENABLE = "enable"
     PAUSE = "pause"
     TIGHTEN = "tighten"
+    """Lowers limits of the runs it names for as long as it holds."""
+    RAISE = "raise"
+    """Raises limits of one run, for good."""
+    EDIT_NEXT = "edit_next"
+    """Gives the next tool call of one run other arguments."""
+    REFUSE_NEXT = "refuse_next"
+    """Refuses the next tool call of one run; its model is told why."""
+
+
+WITH_LIMITS = frozenset({Action.TIGHTEN, Action.RAISE})
+OF_A_CALL = frozenset({Action.EDIT_NEXT, Action.REFUSE_NEXT})
+OF_A_RUN = frozenset({Action.RAISE, *OF_A_CALL})
+"""Actions that are meant for one run alone."""
+
+NEXT_SECONDS = 900.0
+"""How long a flag about a run's next call waits for that call where nobody says."""
 
 
 class Scope(StrEnum):
@@ -51,7 +70,11 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Flag:
-    """One decision of an operator. ``id`` grows by one a decision and is never used again."""
+    """One decision of an operator. ``id`` grows by one a decision and is never used again.
+
+    Attributes:
+        details: ``limits`` of those that change limits; ``tool`` and ``arguments`` of those about a run's next call.
+    """
 
     id: int
     action: str
@@ -62,6 +85,7 @@ class Flag:
     by: str
     created_at: datetime
     expires_at: datetime | None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def seen_by(self, tenants: frozenset[str] | None) -> bool:
         """Whether who may see these tenants (None: all) sees the flag; one that holds in all tenants is seen by all."""
@@ -71,6 +95,8 @@ class Flag:
     def as_json(self) -> dict[str, Any]:
         """Return the flag as the API shows it: RFC 3339 times, null for what is not set."""
         row = asdict(self)
+        details = row.pop("details")
+        row.update({name: details.get(name) for name in ("limits", "tool", "arguments")})
         row["tenant"] = self.tenant or None
         row["target"] = self.target or None
         row["created_at"] = _stamp(self.created_at)
@@ -89,6 +115,7 @@ def add(  # noqa: D417 - the rest are the flag's fields
     by: str,
     ttl_seconds: float | None,
     now: datetime,
+    details: Mapping[str, Any] | None = None,
 ) -> Flag:
     """Record a decision and return it; ``enable`` also lifts the flags in force for the same target.
 
@@ -112,13 +139,14 @@ def add(  # noqa: D417 - the rest are the flag's fields
             "by": by,
             "created_at": created.replace(tzinfo=None),
             "expires_at": expires.replace(tzinfo=None) if expires else None,
+            "details": json.dumps(details) if details else "",
         }
         key = connection.execute(insert(FLAGS).values(row)).inserted_primary_key
         assert key is not None
         if action is Action.ENABLE:
             # The row was needed for its number alone: lifting leaves nothing in force.
             connection.execute(delete(FLAGS).where(FLAGS.c.id == key[0]))
-    return Flag(int(key[0]), action.value, scope.value, target, tenant, reason, by, created, expires)
+    return Flag(int(key[0]), action.value, scope.value, target, tenant, reason, by, created, expires, details or {})
 
 
 def take_number(connection: Connection, now: datetime) -> int:
@@ -138,7 +166,14 @@ def active(engine: Engine, now: datetime) -> list[Flag]:
     with engine.connect() as connection:
         rows = connection.execute(query).mappings().all()
     return [
-        Flag(**{**row, "created_at": _aware(row["created_at"]), "expires_at": _aware(row["expires_at"])})
+        Flag(
+            **{
+                **row,
+                "created_at": _aware(row["created_at"]),
+                "expires_at": _aware(row["expires_at"]),
+                "details": json.loads(row["details"]) if row["details"] else {},
+            }
+        )
         for row in rows
     ]
 

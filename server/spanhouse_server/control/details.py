@@ -1,0 +1,54 @@
+"""What a flag says beside whom it names: limits, or what becomes of a run's next call."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+LIMITS: Final = ("max_steps", "max_tool_calls", "max_seconds", "max_usd", "max_tokens")
+"""The limits of a run that an operator may change while it goes; in the units people set them in."""
+
+_WHOLE: Final = frozenset({"max_steps", "max_tool_calls", "max_tokens"})
+LARGEST: Final = 1e15
+LARGEST_ARGUMENTS: Final = 48 * 1024
+
+
+def checked_limits(limits: Mapping[str, float]) -> dict[str, float]:
+    """Return limits an operator may set.
+
+    Raises:
+        ValueError: there are none, one is unknown, or one is no amount.
+    """
+    if not limits:
+        msg = f"limits are needed: one or more of {', '.join(LIMITS)}"
+        raise ValueError(msg)
+    for name, value in limits.items():
+        if name not in LIMITS:
+            msg = f"limit {name[:80]!r} is unknown: it must be one of {', '.join(LIMITS)}"
+            raise ValueError(msg)
+        if not math.isfinite(value) or not 0 <= value <= LARGEST:
+            msg = f"{name} is {value!r}: it must be a number from 0 to {LARGEST:g}"
+            raise ValueError(msg)
+        if name in _WHOLE and value != int(value):
+            msg = f"{name} is {value!r}: it must be a whole number"
+            raise ValueError(msg)
+    return {name: int(value) if name in _WHOLE else float(value) for name, value in limits.items()}
+
+
+def checked_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments a call may be made with: an object that JSON has a form for, of bounded size.
+
+    Raises:
+        ValueError: it holds NaN or an infinity, or is too large.
+    """
+    try:
+        text = json.dumps(arguments, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        msg = f"the arguments are no plain JSON: {error}"
+        raise ValueError(msg) from error
+    if len(text.encode("utf-8", "surrogatepass")) > LARGEST_ARGUMENTS:
+        msg = f"the arguments take more than {LARGEST_ARGUMENTS // 1024} KiB as JSON"
+        raise ValueError(msg)
+    return dict(arguments)
