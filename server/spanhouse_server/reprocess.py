@@ -18,10 +18,21 @@ from spanhouse.errors import SpanhouseError
 from spanhouse_analysis.times import rfc3339
 from spanhouse_collector import rebuild
 from spanhouse_collector.normalise import Normaliser
+from spanhouse_collector.prices import Prices
 from spanhouse_collector.records import Normalised, RawRecord
 from spanhouse_collector.retry import StoppedError, until_it_works
+from spanhouse_server.reprocess_logs import mended
 from spanhouse_storage.contract import Store, StoreUnavailableError
-from spanhouse_storage.reads import SpanHour, SpanWindow, span_hours, spans_of_hour
+from spanhouse_storage.reads import (
+    LogHour,
+    SpanHour,
+    SpanWindow,
+    drop_untold,
+    log_hours,
+    logs_of_hour,
+    span_hours,
+    spans_of_hour,
+)
 from spanhouse_storage.tables import SCHEMAS
 
 _log = logging.getLogger(__name__)
@@ -42,7 +53,9 @@ class Job:
         state: running, done, stopped (with the server) or failed.
         spans: spans there were when the job began.
         done: spans normalised again so far.
-        changed: of them, those of which some column is another now.
+        logs: log records there were that may tell of something else.
+        logs_done: of them, those read again so far.
+        changed: spans of which some column is another now, those that log records tell of too.
         error: why it failed; empty otherwise.
     """
 
@@ -53,6 +66,8 @@ class Job:
     spans: int = 0
     done: int = 0
     changed: int = 0
+    logs: int = 0
+    logs_done: int = 0
     ended_at: datetime | None = None
     error: str = ""
 
@@ -66,6 +81,8 @@ class Job:
             "spans": self.spans,
             "done": self.done,
             "changed": self.changed,
+            "logs": self.logs,
+            "logs_done": self.logs_done,
             "started_at": rfc3339(self.started_at),
             "ended_at": rfc3339(self.ended_at),
             "error": self.error or None,
@@ -133,9 +150,17 @@ class Reprocessing:
                 self._stopping,
                 unless=_is_lasting,
             )
-            self._note(spans=sum(hour.spans for hour in hours))
+            log_hours_ = until_it_works(
+                "count the log records to read again",
+                lambda: log_hours(self._store, window),
+                self._stopping,
+                unless=_is_lasting,
+            )
+            self._note(spans=sum(hour.spans for hour in hours), logs=sum(hour.records for hour in log_hours_))
             for hour in hours:
                 self._reprocess(hour, normalise)
+            for log_hour in log_hours_:
+                self._reread(log_hour, Prices())
         except StoppedError:
             self._note(state="stopped", ended_at=self._clock())
         except Exception as error:  # noqa: BLE001 - logged, and told to whoever asks
@@ -163,6 +188,45 @@ class Reprocessing:
                 msg = "the server stops"
                 raise StoppedError(msg)
 
+    def _reread(self, hour: LogHour, prices: Prices) -> None:
+        after = (0, "")
+        while True:
+            began, now_us = time.monotonic(), int(self._clock().timestamp() * 1e6)
+            stored = until_it_works(
+                "read log records again",
+                lambda after=after: logs_of_hour(self._store, self._known().window, hour, after),  # type: ignore[misc]
+                self._stopping,
+                unless=_is_lasting,
+            )
+            if not stored.num_rows:
+                return
+            after = stored["time"][-1].value, stored["record_id"][-1].as_py()
+            found = mended(self._store, hour.tenant, stored, now_us, prices)
+            place = f"{hour.tenant}:{hour.hour}:{after[0]}.{after[1]}"
+            for table, rows in found.tables.items():
+                self._insert(table, rows, f"logs:{place}")
+            until_it_works(
+                "remove spans that no log record tells of any more",
+                lambda found=found: drop_untold(self._store, hour.tenant, found.left),  # type: ignore[misc]
+                self._stopping,
+                unless=_is_lasting,
+            )
+            self._touch(found.traces)
+            job = self._known()
+            self._note(logs_done=job.logs_done + stored.num_rows, changed=job.changed + found.spans)
+            if self._stopping.wait(PAUSE * (time.monotonic() - began)):
+                msg = "the server stops"
+                raise StoppedError(msg)
+
+    def _insert(self, table: str, rows: pa.Table, place: str) -> None:
+        token = f"reprocess:{self._known().id}:{place}:{table}"
+        until_it_works(
+            f"insert {rows.num_rows} rows into {table}",
+            lambda: self._store.insert(table, rows, token),
+            self._stopping,
+            unless=_is_lasting,
+        )
+
     def _read(self, hour: SpanHour, after: tuple[str, str]) -> pa.Table:
         window, columns = self._known().window, SCHEMAS["spans"].names
         return until_it_works(
@@ -179,13 +243,7 @@ class Reprocessing:
         if "scores" in found.tables:
             tables["scores"] = found.tables["scores"]
         for table, content in tables.items():
-            token = f"reprocess:{self._known().id}:{hour.tenant}:{hour.hour}:{'.'.join(after)}:{table}"
-            until_it_works(
-                f"insert {content.num_rows} rows into {table}",
-                lambda table=table, content=content, token=token: self._store.insert(table, content, token),  # type: ignore[misc]
-                self._stopping,
-                unless=_is_lasting,
-            )
+            self._insert(table, content, f"{hour.tenant}:{hour.hour}:{'.'.join(after)}")
         # A mapping may say otherwise whose a span is; the row does not follow it, nor do its facts.
         tenant = pa.repeat(hour.tenant, traces.num_rows)
         self._touch(traces.set_column(traces.column_names.index("tenant"), "tenant", tenant))

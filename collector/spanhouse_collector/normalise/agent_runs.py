@@ -13,7 +13,7 @@ from spanhouse_collector.conventions.convention import AGENT, LLM, TOOL
 from spanhouse_collector.conventions.readers import json_text, parsed
 from spanhouse_collector.normalise import failures, times
 from spanhouse_collector.prices import PRICE_VERSION, Prices
-from spanhouse_storage.derived import FROM_LOG
+from spanhouse_storage.derived import FROM_LOG, SPAN_PLACED, TRACE_PLACED
 
 Row: TypeAlias = dict[str, Any]
 
@@ -52,6 +52,9 @@ class AgentRuns:
         placed = bool(log["trace_id"])
         if not placed:
             log["trace_id"] = _hash(32, convention.name, reading.session, reading.prompt)
+            log["flags"] |= TRACE_PLACED
+        if not log["span_id"]:
+            log["flags"] |= SPAN_PLACED
         run_span = _hash(16, log["trace_id"], AGENT, reading.prompt)
         spans: list[Row] = []
         if reading.call is not None:

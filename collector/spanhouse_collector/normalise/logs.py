@@ -24,6 +24,7 @@ from spanhouse_collector.normalise.plan import read_columns
 from spanhouse_collector.prices import Prices
 from spanhouse_collector.records import RawRecord
 from spanhouse_collector.wire import Value
+from spanhouse_storage.derived import BODY_STRUCTURED, OF_LOGS
 from spanhouse_storage.tables import SCHEMAS
 
 CONTROL_STREAM: Final = "control"
@@ -159,7 +160,7 @@ def _log(
         "user_id": joined.get("user_id") or "",
         "attributes": [(key, text) for key, _, text in entries],
         "resource": context.resource,
-        "flags": message.flags,
+        "flags": message.flags & ~OF_LOGS | (BODY_STRUCTURED if isinstance(body, dict | list) else 0),
         "dropped_attributes": message.dropped_attributes_count,
         "scope_version": context.scope_version,
         "scope_attributes": context.scope,

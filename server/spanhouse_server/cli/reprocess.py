@@ -29,7 +29,7 @@ POLL_SECONDS: Final = 0.5
 def reprocess(
     url: str, data: str | None, since: str, until: str | None, tenant: str, *, no_wait: bool, as_json: bool
 ) -> None:
-    """Normalise stored spans again, after a mapping was mended by an upgrade.
+    """Normalise stored spans and log records again, after a mapping was mended by an upgrade.
 
     Spans that come out otherwise replace what was stored; their runs are computed anew. Safe to repeat.
 
@@ -60,4 +60,6 @@ def _show(job: dict[str, Any]) -> None:
 
 def _said(job: dict[str, Any]) -> str:
     text = f"{job['state']}: {job['done']:,} of {job['spans']:,} spans normalised again, {job['changed']:,} changed"
+    if job["logs"]:
+        text += f"; {job['logs_done']:,} of {job['logs']:,} log records read again"
     return f"{text}; {base.clean(job['error'])}" if job["error"] else text

@@ -6,6 +6,7 @@ from spanhouse_storage.reads.audit import AUDIT_COLUMNS, AuditFilter, audit_even
 from spanhouse_storage.reads.bulk import KINDS, Chunk, Snapshot, bulk_count, bulk_rows
 from spanhouse_storage.reads.filters import LONE_CALL, RunFilter, Texts, where
 from spanhouse_storage.reads.ledger import LEDGER_COUNTS, LedgerFilter, ledger_gaps, ledger_minutes, ledger_totals
+from spanhouse_storage.reads.log_sweep import LogHour, drop_untold, log_hours, logs_of_hour, spans_from_logs
 from spanhouse_storage.reads.messages import messages_of_traces
 from spanhouse_storage.reads.metric_points import POINT_COLUMNS, PointFilter, metric_points
 from spanhouse_storage.reads.pages import CursorError, Page
@@ -59,6 +60,7 @@ __all__ = [
     "Chunk",
     "CursorError",
     "LedgerFilter",
+    "LogHour",
     "Page",
     "PointFilter",
     "RunFilter",
@@ -72,6 +74,7 @@ __all__ = [
     "bucket_bounds",
     "bulk_count",
     "bulk_rows",
+    "drop_untold",
     "facets",
     "find_traces",
     "ledger_gaps",
@@ -79,6 +82,8 @@ __all__ = [
     "ledger_totals",
     "list_runs",
     "list_scores",
+    "log_hours",
+    "logs_of_hour",
     "messages_of_traces",
     "metric_points",
     "run_by_id",
@@ -87,6 +92,7 @@ __all__ = [
     "runs_by_trace",
     "span",
     "span_hours",
+    "spans_from_logs",
     "spans_of_hour",
     "spans_of_traces",
     "spans_page",
