@@ -29,6 +29,7 @@ ROWS_OF: Final[Mapping[str, tuple[Kind, str, str]]] = {
     "runs": ("runs", "started_at", "received_at"),
     "steps": ("runs", "run_started_at", ""),
     "audit_events": ("audit", "time", "received_at"),
+    "metric_parts": ("runs", "bucket", ""),
 }
 """Table -> whose life its rows have, the time they are judged by, and the one that stands in for an unusable one."""
 

@@ -15,7 +15,7 @@ from tests.support import many_runs
 
 from spanhouse_analysis import frames
 from spanhouse_analysis.metrics import MetricQuery, catalogue, evaluate
-from spanhouse_analysis.metrics.rollups import mark_dirty, stored
+from spanhouse_analysis.metrics.rollups import mark_dirty, stored, times_of
 from spanhouse_analysis.metrics.rollups.job import RollupJob
 from spanhouse_analysis.metrics.rollups.layout import DAY, HOUR, LAYOUTS
 from spanhouse_analysis.metrics.rollups.planning import Plan
@@ -73,7 +73,7 @@ def planned(store: Store, query: MetricQuery) -> Plan | None:
     for layout in LAYOUTS:
         metrics = [metric for metric in query.metrics() if getattr(metric, _ROWS[layout.rows])]
         if metrics and stored.covers(layout, query.wanted(), query.by, metrics[:1]):
-            return stored.plan(store, query.wanted(), query.by, query.step_nanoseconds(), layout, NOW)
+            return stored.plan(store, query.wanted(), query.step_nanoseconds(), layout, NOW)
     return None
 
 
@@ -261,7 +261,9 @@ def test_what_is_deleted_is_gone_from_parts_that_were_marked(store: Store) -> No
     settle(job)
     query = MetricQuery(["runs"], since=FIRST, filters=RunFilter(tenant="tenant-9"))
     assert evaluate(store, query, now=NOW)[0].value == 1
-    mark_dirty(store, "tenant-9", [when], now=clock.now)
+    changed = times_of(store, "tenant-9", ["late4"])
+    assert changed == [when.replace(minute=0)]
+    mark_dirty(store, "tenant-9", changed, now=clock.now)
     store.execute("DELETE FROM runs WHERE tenant = 'tenant-9'")
     assert evaluate(store, query, now=NOW)[0].value is None
     clock.now += timedelta(minutes=2)

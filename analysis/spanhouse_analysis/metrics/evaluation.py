@@ -63,7 +63,7 @@ def _parts(
         layout = STOPS
     plan = None
     if not query.exact and stored.covers(layout, wanted, by, metrics):
-        plan = stored.plan(store, wanted, by, step, layout, now)
+        plan = stored.plan(store, wanted, step, layout, now)
     if plan is None:
         return _exact(store, wanted, layout, metrics, by, step)
     edges = (replace(wanted, since=since, until=until) for since, until in plan.exact)

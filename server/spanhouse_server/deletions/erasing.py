@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
+from spanhouse_analysis.metrics.rollups import mark_dirty, times_of
 from spanhouse_collector.pipeline import Pipeline
 from spanhouse_server.deletions import letters, table
 from spanhouse_server.deletions.proof import Line, Proof
@@ -168,7 +169,11 @@ class Erasing:
     def _delete(self, request: Request) -> Request:
         subject, keys = request.subject, request.keys
         for _ in range(_ROUNDS):
+            # Metrics of these hours are read from runs, not from parts kept of them, before and after.
+            changed = times_of(self._store, subject.tenant, {*keys.runs, *keys.traces})
+            mark_dirty(self._store, subject.tenant, changed)
             erase(self._store, subject, keys)
+            mark_dirty(self._store, subject.tenant, changed)
             self._forget()
             late = find(self._store, subject)
             if not counts(self._store, subject, keys.also(late)):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from spanhouse_analysis.metrics.rollups.marks import mark_dirty
+from spanhouse_analysis.metrics.rollups.marks import mark_dirty, times_of
 
-__all__ = ["mark_dirty"]
+__all__ = ["mark_dirty", "times_of"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -27,6 +27,12 @@ def mark_dirty(store: Store, tenant: str, minutes: Iterable[datetime], *, now: d
         now: the time of marking. Mark before the change: parts are computed anew a minute after at the earliest.
     """
     write(store, {(tenant, time) for time in minutes}, max(2 * micros(now or datetime.now(UTC)), newest(store) + 2))
+
+
+def times_of(store: Store, tenant: str, ids: Collection[str]) -> list[datetime]:
+    """Return the hours to mark before runs of these ids are taken away; the ids of their traces may be among them."""
+    found = store.query(sql.load("spanhouse_analysis", "parts_times"), {"tenant": tenant, "ids": sorted(ids)})
+    return [datetime.fromtimestamp(hour, UTC) for hour in found["hour"].to_pylist()]
 
 
 def newest(store: Store) -> int:

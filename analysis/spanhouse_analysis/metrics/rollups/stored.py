@@ -25,9 +25,7 @@ _PACKAGE: Final = "spanhouse_analysis"
 _NANOS: Final = 1_000_000_000
 
 
-def plan(
-    store: Store, wanted: RunFilter, by: Sequence[str], step: int | None, layout: Layout, now: datetime
-) -> Plan | None:
+def plan(store: Store, wanted: RunFilter, step: int | None, layout: Layout, now: datetime) -> Plan | None:
     """Return which parts to read for a query, None where it is answered from runs and calls themselves."""
     if wanted.since is not None and (wanted.until or now) - wanted.since < planning.SMALL:
         return None
