@@ -15,7 +15,7 @@ from tests.support import many_runs
 
 from spanhouse_analysis import frames
 from spanhouse_analysis.metrics import MetricQuery, catalogue, evaluate
-from spanhouse_analysis.metrics.rollups import mark_dirty, stored, times_of
+from spanhouse_analysis.metrics.rollups import mark_dirty, planning, stored, times_of
 from spanhouse_analysis.metrics.rollups.job import RollupJob
 from spanhouse_analysis.metrics.rollups.layout import DAY, HOUR, LAYOUTS
 from spanhouse_analysis.metrics.rollups.planning import Plan
@@ -47,6 +47,12 @@ CLOCK = Clock()
 
 def put(store: Store, table: str, rows: pl.DataFrame, token: str) -> None:
     store.insert(table, frames.to_table(rows, table), token)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the parts of few runs be read as those of many are."""
+    monkeypatch.setattr(planning, "FEW_RUNS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -275,3 +281,10 @@ def test_what_is_deleted_is_gone_from_parts_that_were_marked(store: Store) -> No
 def test_parts_are_kept_by_hour_and_by_day(history: Store) -> None:
     reached = stored.computed_until(history)
     assert reached == {HOUR: int(NOW.timestamp()) // HOUR * HOUR, DAY: int(NOW.timestamp()) // DAY * DAY}
+
+
+def test_a_window_of_few_runs_is_exact_however_long(history: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "FEW_RUNS", 100_000)
+    query = MetricQuery(["runs", "run_seconds_p95"], since=FIRST)
+    assert planned(history, query) is None
+    compared(history, {"names": ["runs", "run_seconds_p95"], "since": FIRST}, tolerance=0)

@@ -1,4 +1,4 @@
--- Kept buckets of one distribution, added up by group.
+-- Kept buckets of some distributions, added up by group. A distribution has a million keys.
 SELECT $keys, k, sum(w) AS w
 FROM
 (
@@ -15,5 +15,5 @@ FROM
     WHERE $condition
 )
 ARRAY JOIN ks AS k, ws AS w
-WHERE k >= {from:Int64} AND k < {to:Int64}
+WHERE intDiv(k, 1000000) IN {places:Array(Int64)}
 GROUP BY $by, k

@@ -20,9 +20,11 @@ from spanhouse_analysis.metrics.rollups.layout import HOUR, SKETCH_WIDTH, VERSIO
 from spanhouse_analysis.metrics.rollups.planning import Plan
 from spanhouse_storage import Store, sql
 from spanhouse_storage.reads import RunFilter
+from spanhouse_storage.reads.times import micros
 
 _PACKAGE: Final = "spanhouse_analysis"
 _NANOS: Final = 1_000_000_000
+_LAST: Final = 1 << 53
 
 
 def plan(store: Store, wanted: RunFilter, step: int | None, layout: Layout, now: datetime) -> Plan | None:
@@ -30,7 +32,7 @@ def plan(store: Store, wanted: RunFilter, step: int | None, layout: Layout, now:
     if wanted.since is not None and (wanted.until or now) - wanted.since < planning.SMALL:
         return None
     computed = computed_until(store)
-    if not computed:
+    if not computed or _is_small(store, wanted):
         return None
     since = wanted.since
     if since is None:
@@ -43,6 +45,14 @@ def plan(store: Store, wanted: RunFilter, step: int | None, layout: Layout, now:
         return found
     # Of all time the first piece is what ended before any bucket that is kept, which is nothing.
     return replace(found, exact=tuple(piece for piece in found.exact if piece[0] != since))
+
+
+def _is_small(store: Store, wanted: RunFilter) -> bool:
+    """Return whether so few runs ended in the window that reading them costs less than reading parts."""
+    since = micros(wanted.since) if wanted.since else 0
+    until = micros(wanted.until) if wanted.until else _LAST
+    [row] = store.query(sql.load(_PACKAGE, "parts_size"), {"since": since, "until": until}).to_pylist()
+    return int(row["runs"]) < planning.FEW_RUNS
 
 
 def covers(layout: Layout, wanted: RunFilter, by: Sequence[str], metrics: Sequence[Metric]) -> bool:
@@ -87,14 +97,17 @@ def read(
     found = frames.from_table(store.query(sql.compose(_PACKAGE, "parts_sums", sums=", ".join(sums), **parts), given))
     renamed = {**dict(zip(keys, [*by, BUCKET], strict=True)), **{f"sum_{n}": name for n, name in enumerate(numbers)}}
     table = found.rename(renamed).with_columns(pl.col(SAMPLED).cast(pl.Boolean))
-    for name in dict.fromkeys(base(metric) for metric in metrics if metric.kind == "quantile"):
+    distributions = list(dict.fromkeys(base(metric) for metric in metrics if metric.kind == "quantile"))
+    if distributions:
+        places = {"places": [layout.sketch_place(name) // SKETCH_WIDTH for name in distributions]}
+        counts = frames.from_table(store.query(sql.compose(_PACKAGE, "parts_sketch", **parts), {**given, **places}))
+        counts = counts.rename(dict(zip(keys, [*by, BUCKET], strict=True)))
+    for name in distributions:
         around = layout.sketch_place(name)
-        edges = {"from": around - SKETCH_WIDTH // 2, "to": around + SKETCH_WIDTH // 2}
-        counts = frames.from_table(store.query(sql.compose(_PACKAGE, "parts_sketch", **parts), {**given, **edges}))
-        values = sketch.values((counts["k"].to_numpy() - around).astype(np.float64))
+        mine = counts.filter(pl.col("k") // SKETCH_WIDTH == around // SKETCH_WIDTH)
+        values = sketch.values((mine["k"].to_numpy() - around).astype(np.float64))
         lists = (
-            counts.rename(dict(zip(keys, [*by, BUCKET], strict=True)))
-            .with_columns(pl.Series(name + VALUES, values))
+            mine.with_columns(pl.Series(name + VALUES, values))
             .group_by([*by, BUCKET])
             .agg(pl.col(name + VALUES), pl.col("w").alias(name + WEIGHTS))
         )
