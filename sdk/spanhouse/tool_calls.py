@@ -97,6 +97,10 @@ class ToolCall:
         record_failure(self._call.span, name, message, error_type)
         self._failed(error_type)
 
+    def cost(self, usd: float) -> None:
+        """Record what the call costs, in dollars."""
+        self._call.set({keys.COST_USD: usd})
+
     def denied(self, rule: str = "") -> None:
         """Record that a policy refused the call: it was asked for and never made."""
         self.status = "denied"

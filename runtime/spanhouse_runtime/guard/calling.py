@@ -15,6 +15,7 @@ from spanhouse_runtime.guard.calls import ModelAsk, ToolAsk
 from spanhouse_runtime.guard.model_admission import ModelPermit
 from spanhouse_runtime.guard.tool_admission import ToolPermit
 from spanhouse_runtime.model import Usage
+from spanhouse_runtime.money import usd
 
 if TYPE_CHECKING:
     from spanhouse_runtime.guard.run import GuardedRun
@@ -83,6 +84,8 @@ class GuardedToolCall:
             rule=permit.verdict.rule,
         )
         self._call.__enter__()
+        if permit.cost:
+            self._call.cost(usd(permit.cost))
         return self
 
     _failure: tuple[ErrorType, str] | None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spanhouse.errors import SpanhouseError
+from spanhouse_runtime.guard.costs import Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,9 @@ class ToolAsk:
         call_id: the model's id for the call; empty where it has none.
         polling: equal calls in a row are expected and are no loop.
         action: what the tool does to the world: ``read``, ``draft``, ``update``, ``send``, ``delete`` or ``money``;
-            empty where it is not declared.
+            empty where it is not declared. The guard's own ``traits`` and this one: the graver holds.
+        undo: whether the call can be taken back by ``Agent.undo``, for the review list.
+        cost_usd: what the call costs, in dollars or made of its arguments: reserved before it and booked after it.
     """
 
     tool: str
@@ -29,6 +32,8 @@ class ToolAsk:
     call_id: str = ""
     polling: bool = False
     action: str = ""
+    undo: bool = False
+    cost_usd: Cost = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,17 @@ class ModelAsk:
     max_output_tokens: int = 4_000
 
 
-def error_text(kind: str, message: str) -> str:
-    """Return a failure as the JSON text that models are answered with."""
-    return json.dumps({"error": {"type": kind, "message": message}}, ensure_ascii=False)
+def error_text(kind: str, message: str, *, retry_after: float | None = None, hint: str = "") -> str:
+    """Return a failure as the JSON text that models are answered with.
+
+    ``{"error": {"type", "message"}}``, with ``retry_after`` (seconds) and ``hint`` where they are known.
+    """
+    error: dict[str, Any] = {"type": kind, "message": message}
+    if retry_after is not None:
+        error["retry_after"] = retry_after
+    if hint:
+        error["hint"] = hint
+    return json.dumps({"error": error}, ensure_ascii=False)
 
 
 class Notes:

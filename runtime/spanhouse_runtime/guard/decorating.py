@@ -10,12 +10,13 @@ from typing import Any, TypeVar, cast
 from spanhouse.errors import ConfigurationError
 from spanhouse.tools import arguments_of
 from spanhouse_runtime.guard.calls import ToolAsk
+from spanhouse_runtime.guard.costs import Cost
 from spanhouse_runtime.guard.current import needed_guarded_run
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def guarded(function: F, *, name: str = "", polling: bool = False, action: str = "") -> F:
+def guarded(function: F, *, name: str = "", polling: bool = False, action: str = "", cost_usd: Cost = 0.0) -> F:
     """Return the function so that every call of it is a guarded and recorded tool call.
 
     Works on functions, coroutine functions and methods. Where a person changes a call's arguments the function is
@@ -26,6 +27,7 @@ def guarded(function: F, *, name: str = "", polling: bool = False, action: str =
         name: the tool's name; else the function's.
         polling: equal calls in a row are expected and are no loop.
         action: what it does to the world; see ``ToolAsk``.
+        cost_usd: what a call costs, in dollars or made of its arguments.
 
     Raises:
         ConfigurationError: it is no plain function.
@@ -40,7 +42,7 @@ def guarded(function: F, *, name: str = "", polling: bool = False, action: str =
 
         @functools.wraps(function)
         async def guarded_async(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
-            ask = ToolAsk(called, bind(args, kwargs), polling=polling, action=action)
+            ask = ToolAsk(called, bind(args, kwargs), polling=polling, action=action, cost_usd=cost_usd)
             async with needed_guarded_run(called).tool_call(ask) as call:
                 if call.arguments is not ask.arguments:
                     args, kwargs = _bound(function, args), dict(call.arguments)
@@ -52,7 +54,7 @@ def guarded(function: F, *, name: str = "", polling: bool = False, action: str =
 
     @functools.wraps(function)
     def guarded_sync(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
-        ask = ToolAsk(called, bind(args, kwargs), polling=polling, action=action)
+        ask = ToolAsk(called, bind(args, kwargs), polling=polling, action=action, cost_usd=cost_usd)
         with needed_guarded_run(called).tool_call(ask) as call:
             if call.arguments is not ask.arguments:
                 args, kwargs = _bound(function, args), dict(call.arguments)

@@ -14,6 +14,7 @@ from spanhouse_runtime.control import Control
 from spanhouse_runtime.guard.approval import Approver
 from spanhouse_runtime.guard.books import SharedBudgets
 from spanhouse_runtime.guard.breaker import Breakers
+from spanhouse_runtime.guard.costs import Cost
 from spanhouse_runtime.guard.decorating import guarded
 from spanhouse_runtime.guard.rates import Rate, Rates
 from spanhouse_runtime.guard.run import GuardedRun
@@ -22,6 +23,7 @@ from spanhouse_runtime.loops import LoopSettings
 from spanhouse_runtime.loops.goal import GoalCheck
 from spanhouse_runtime.money import Price
 from spanhouse_runtime.policy import Policy
+from spanhouse_runtime.traits import ToolTraits, TraitsByTool
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +41,8 @@ class Guard:
         name: the agent's name, by which operators find it.
         limits: when a run stops at the latest.
         policy: which calls are let through, or a function that returns the policy in force now.
+        traits: what tools declare of themselves, by glob over their names: deleting and money are always asked about,
+            sending where no policy rule allows it, an update goes on the review list.
         prices: what models cost: one price for all, or by model name; needed where dollars are limited.
         control: where an operator's flags come from.
         approver: carries questions to people; without one, what a policy wants asked is refused.
@@ -59,6 +63,7 @@ class Guard:
         name: str,
         *,
         policy: Policy | Callable[[], Policy],
+        traits: Mapping[str, ToolTraits] | None = None,
         limits: Limits | None = None,
         prices: Price | Mapping[str, Price] | None = None,
         control: Control | None = None,
@@ -75,6 +80,7 @@ class Guard:
             msg = "a guard needs the agent's name: operators stop and disable agents by it"
             raise ConfigurationError(msg)
         self.name = name
+        self.traits = TraitsByTool(traits)
         self.limits = limits or Limits()
         self.control = control
         self.approver = approver
@@ -112,18 +118,27 @@ class Guard:
     def tool(self, function: F, /) -> F: ...
 
     @overload
-    def tool(self, /, *, name: str = "", polling: bool = False, action: str = "") -> Callable[[F], F]: ...
+    def tool(
+        self, /, *, name: str = "", polling: bool = False, action: str = "", cost_usd: Cost = 0.0
+    ) -> Callable[[F], F]: ...
 
     def tool(
-        self, function: Callable[..., Any] | None = None, /, *, name: str = "", polling: bool = False, action: str = ""
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str = "",
+        polling: bool = False,
+        action: str = "",
+        cost_usd: Cost = 0.0,
     ) -> Any:
-        """Guard every call of a function: ``@guard.tool`` or ``@guard.tool(name=..., polling=..., action=...)``.
+        """Guard every call of a function: ``@guard.tool`` or ``@guard.tool(name=..., action=..., cost_usd=...)``.
 
         The call is judged by the guarded run it is made in; outside of one it is refused.
         """
         if function is None:
-            return lambda bare: guarded(bare, name=name, polling=polling, action=action)
-        return guarded(function, name=name, polling=polling, action=action)
+            return lambda bare: guarded(bare, name=name, polling=polling, action=action, cost_usd=cost_usd)
+        return guarded(function, name=name, polling=polling, action=action, cost_usd=cost_usd)
 
     def attach(self, run: Run, *, task: str = "") -> GuardedRun:
         """Return the guard of a run that somebody else has opened and will close; ``task`` is what it was asked."""

@@ -9,6 +9,7 @@ from spanhouse.errors import RunStopped
 from spanhouse.stop_reasons import StopCode, StopReason
 from spanhouse.tool_calls import tool_call
 from spanhouse_runtime.guard.calls import CallRefused, ToolAsk
+from spanhouse_runtime.guard.caring import careful
 from spanhouse_runtime.policy import Policy, Verdict
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def judge(guarded: GuardedRun, policy: Policy, ask: ToolAsk) -> Verdict:
-    """Return the policy's verdict on a call, written down as ``policy.decision``."""
-    verdict = policy.decide(ask.tool, ask.arguments)
+    """Return the policy's verdict on a call and what its tool declares, written down as ``policy.decision``."""
+    verdict = careful(policy.decide(ask.tool, ask.arguments), guarded.guard.traits.of(ask.tool, ask.action))
     guarded.run.event(
         "policy.decision",
         tool=ask.tool,

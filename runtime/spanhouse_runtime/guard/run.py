@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from spanhouse import attributes as keys
-from spanhouse.control import Flag
+from spanhouse.control import Flag, first_of
 from spanhouse.errors import ErrorType, RunStopped
 from spanhouse.runs import Run
 from spanhouse.stop_reasons import StopCode, StopReason
@@ -23,7 +23,8 @@ from spanhouse_runtime.guard.drift import Drift
 from spanhouse_runtime.guard.flow import Flow, drive, drive_async
 from spanhouse_runtime.guard.looping import mind
 from spanhouse_runtime.guard.model_admission import ModelPermit, model_flow
-from spanhouse_runtime.guard.tool_admission import ToolPermit, tool_flow
+from spanhouse_runtime.guard.steering import Steering
+from spanhouse_runtime.guard.tool_admission import ToolPermit, again_flow, tool_flow
 from spanhouse_runtime.limits import Changes, Limits, LimitsInForce
 from spanhouse_runtime.loops import LoopGuard
 from spanhouse_runtime.state import RunState, StateMachine
@@ -48,6 +49,7 @@ class GuardedRun:
         books: what it has spent and may spend.
         loops: the calls it has asked for.
         failures: the failures in a row of each tool.
+        steering: what operators have changed about it.
         machine: its state.
         drift: what a judge of its goal is shown.
         task: what it was asked; empty where not known.
@@ -64,6 +66,7 @@ class GuardedRun:
         self.drift = Drift(guard.goal)
         self.task = task
         self.failures = Failures()
+        self.steering = Steering()
         self.machine = StateMachine(self._state_changed)
         self.near: list[Near] = []
         self.denials: dict[str, int] = {}
@@ -165,6 +168,14 @@ class GuardedRun:
             RunStopped: the run is over.
         """
         return self._decided(lambda: drive(tool_flow(self, ask)))
+
+    def again(self, permit: ToolPermit, seconds: float) -> None:
+        """Wait so many seconds and renew a permit whose attempt was given back with ``attempted``.
+
+        Raises:
+            RunStopped: the run is over; an operator's stop also ends the wait.
+        """
+        self._decided(lambda: drive(again_flow(permit, seconds)))
 
     async def admit_tool_async(self, ask: ToolAsk) -> ToolPermit:
         """Return the permit for a tool call without holding up the event loop; raises as ``admit_tool``."""
@@ -301,8 +312,12 @@ class GuardedRun:
 
     def _look(self, tool: str) -> Flag | None:
         self.refuse_if_stopped()
+        flag = self._obeyed(tool)
         self.note_time()
         self.books.check()
+        return flag
+
+    def _obeyed(self, tool: str) -> Flag | None:
         control = self.guard.control
         if control is None:
             return None
@@ -310,16 +325,19 @@ class GuardedRun:
             detail = f"nothing heard from the control server for {control.view.age():.0f} s"
             self.run.event("disabled", scope="all", target="control", tool=tool or None, reason=detail)
             raise RunStopped(STALE, detail)
-        flag = control.view.matching(
+        meant = control.view.meant(
             run_id=self.run.run_id,
             agent=self.guard.name,
             tenant=self.tenant,
             tools=(tool,) if tool else (),
             user=self.run.user_id or "",
         )
+        flag = first_of(meant)
         if flag is not None and (reason := stop_reason_of(flag, tool=tool)) is not None:
             self._flagged(flag, tool)
             raise RunStopped(reason, f"by {flag.by or 'an operator'}: {flag.reason or 'no reason given'}")
+        # Before the budgets are looked at: a limit that was raised in time must not end the run.
+        self.steering.follow(self, meant)
         return flag
 
     def _decided(self, decide: Callable[[], T]) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -20,9 +20,18 @@ class Decision(AuditEvent, event="decision"):
 
 
 class Review(AuditEvent, event="review"):
-    """A decision was marked right or wrong, or queued for somebody to do so."""
+    """A decision or call was put on the review list, or somebody looked at it: right, wrong, taken back."""
 
     decision_id: str | None = None
+    review_id: str | None = None
+    state: Literal["open", "undone", "kept"] | None = None
+    tool: str | None = None
+    args_hash: str | None = None
+    call_id: str | None = None
+    action: str | None = None
+    reversible: str | None = None
+    undo: bool | None = None
+    until: str | None = None
     correct: bool | None = None
     by: str | None = None
     reason: str | None = None
