@@ -114,13 +114,21 @@ def counted(point: Mapping[str, Any]) -> str:
     return "1 run" if denominator == 1 else f"{text.count(denominator)} runs"
 
 
+ESTIMATED = "estimated from sampled runs"
+
+
 def evidence(point: Mapping[str, Any] | None) -> str:
-    """Return what a number rests on: `112 of 118 · 95% interval 89.3% to 97.4%`, or as much of it as is known."""
+    """Return what a number rests on: `112 of 118 · 95% interval 89.3% to 97.4%`, or as much of it as is known.
+
+    A number that is estimated from sampled runs says so.
+    """
     if point is None or point["value"] is None:
         return "no data in this window"
     parts, unit = [counted(point)], str(point["unit"])
     if point.get("low") is not None and point.get("high") is not None:
         parts.append(f"95% interval {text.quantity(point['low'], unit)} to {text.quantity(point['high'], unit)}")
+    if point.get("sampled"):
+        parts.append(ESTIMATED)
     return " · ".join(part for part in parts if part)
 
 

@@ -198,6 +198,7 @@ def test_a_headline_says_what_it_rests_on_and_no_more_than_is_known() -> None:
     known = point("2026-03-01T00:00:00Z", 0.5, 0.2, 0.8)
     assert headline.evidence(known) == "1 of 2 · 95% interval 20.0% to 80.0%"
     assert headline.evidence(known | {"low": None}) == "1 of 2"
+    assert headline.evidence(known | {"low": None, "sampled": True}) == "1 of 2 · estimated from sampled runs"
     assert headline.evidence(None) == headline.evidence(known | {"value": None}) == "no data in this window"
     assert headline.link_label(headline.CARDS[0], known) == "1 of 2 · Runs that did not"
     assert headline.link_label(headline.CARDS[0], None) == "Runs that did not"

@@ -32,6 +32,8 @@ def cards(filters: dict[str, str]) -> None:
         with st.grid(4, min_column_width=230):
             for card in headline.CARDS:
                 one_card(card, filters, points, trend)
+        if any(point.get("sampled") for point in points):
+            st.caption("Runs are sampled: figures are estimated from those that are kept, and say what they rest on.")
 
 
 def one_card(card: headline.Card, filters: dict[str, str], points: headline.Points, trend: headline.Points) -> None:
