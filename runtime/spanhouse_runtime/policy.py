@@ -1,25 +1,40 @@
-"""Which tool calls an agent may make: rules over tool name and arguments, first match wins, no match is a denial."""
+"""Which tool calls an agent may make: rules over who asks, tool, resources and arguments; first match wins.
+
+No match is a denial. A grant lifts a denial that no rule has said, or a question, for a time.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from spanhouse.canonical import args_hash, canonical_json
+from spanhouse_runtime.policies import resources
 
 ALLOWLIST_RULE: Final = "allowlist"
 DEFAULT_RULE: Final = "default"
+ALWAYS_ASK_RULE: Final = "always_ask"
+ALWAYS_ASK: Final = frozenset({"delete", "money"})
+"""Actions a person is asked about whatever a policy allows."""
 _ABSENT: Final = object()
 
 Glob = Annotated[str, Field(min_length=1)]
 """A shell-style pattern: ``*``, ``?`` and ``[abc]``. Not a regular expression, so no argument can stall a decision."""
+
+
+ResourceGlob = Annotated[str, Field(min_length=1), AfterValidator(resources.check_pattern)]
+"""A glob over normalised paths and URLs; see ``spanhouse_runtime.policies.resources``."""
+
+Action = Literal["read", "draft", "update", "send", "delete", "money"]
+"""What a tool does to the world."""
 
 
 class Decision(StrEnum):
@@ -37,6 +52,42 @@ class Verdict:
     decision: Decision
     rule: str
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """For whom a call is made; bound from who was authenticated, never from what a model says.
+
+    Attributes:
+        roles: the caller's.
+        tenant, user_id, agent, run_id: empty where not known.
+        at: when; None is now.
+    """
+
+    roles: frozenset[str] = frozenset()
+    tenant: str = ""
+    user_id: str = ""
+    agent: str = ""
+    run_id: str = ""
+    at: datetime | None = None
+
+
+NOBODY: Final = Caller()
+
+
+class CallPolicy(Protocol):
+    """Decides on tool calls; ``Policy`` is one, ``policies.cedar.CedarPolicy`` another."""
+
+    @property
+    def on_deny(self) -> Literal["stop", "tell_model"]:
+        """Whether a denial ends the run, or is told to the model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Text that changes whenever the policy does."""
+
+    def decide(self, tool: str, arguments: Mapping[str, Any], caller: Caller = NOBODY, *, action: str = "") -> Verdict:
+        """Return the decision on a call; ``action`` is what the tool is declared to do, empty where it is not."""
 
 
 class Unanswerable(Exception):  # noqa: N818 - a signal inside this module, turned into a denial
@@ -89,34 +140,57 @@ class Condition(BaseModel):
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
 
-class Rule(BaseModel):
-    """One rule of a policy: if tool and arguments match, this decision holds.
+class Scoped(BaseModel):
+    """What rules and grants have in common: the calls they speak about.
 
     Attributes:
-        name: what audit events and spans call the rule.
+        name: what audit events and spans call it.
         tool: glob over the tool's name.
+        roles: the caller has one of these; empty for any caller.
+        resources: globs by the argument that holds a path or URL. An absent argument meets none. Of a list of paths all
+            must match to be allowed, and one is enough to be denied or asked about.
         arguments: conditions by argument name; ``customer.country`` looks inside an object. An absent argument
             meets no condition.
-        decision: allow, deny or ask (a person).
-        why: told to the model and written to the audit event.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1)
     tool: Glob
+    roles: tuple[str, ...] = ()
+    resources: dict[str, tuple[ResourceGlob, ...]] = Field(default_factory=dict)
     arguments: dict[str, Condition] = Field(default_factory=dict)
-    decision: Decision
-    why: str = ""
 
-    def matches(self, tool: str, arguments: Mapping[str, Any]) -> bool:
-        """Return whether the rule speaks about this call.
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, said: Any) -> Any:  # noqa: ANN401 - whatever a file holds
+        if not isinstance(said, dict):
+            return said
+        said = dict(said)
+        if isinstance(said.get("roles"), str):
+            said["roles"] = [said["roles"]]
+        if isinstance(said.get("resources"), dict):
+            globs = said["resources"].items()
+            said["resources"] = {key: [value] if isinstance(value, str) else value for key, value in globs}
+        return said
+
+    def speaks_of(self, tool: str, arguments: Mapping[str, Any], caller: Caller, *, lets_through: bool) -> bool:
+        """Return whether this is about the call.
+
+        Args:
+            tool: the tool's name.
+            arguments: the call's.
+            caller: for whom it is made.
+            lets_through: the call is made if it is; then resources are compared strictly, else generously.
 
         Raises:
             Unanswerable: a condition cannot be judged on the argument; the message names it.
         """
-        if not fnmatchcase(tool, self.tool):
+        if not fnmatchcase(tool, self.tool) or (self.roles and caller.roles.isdisjoint(self.roles)):
             return False
+        for path, globs in self.resources.items():
+            if not _touches(path, _look_up(arguments, path), globs, lets_through=lets_through):
+                return False
         for path, condition in self.arguments.items():
             value = _look_up(arguments, path)
             try:
@@ -128,12 +202,71 @@ class Rule(BaseModel):
         return True
 
 
+class Rule(Scoped):
+    """One rule of a policy: if it speaks of a call, its decision holds.
+
+    Attributes:
+        decision: allow, deny or ask (a person).
+        why: told to the model and written to the audit event.
+    """
+
+    decision: Decision
+    why: str = ""
+
+    def matches(self, tool: str, arguments: Mapping[str, Any], caller: Caller = NOBODY) -> bool:
+        """Return whether the rule speaks about this call.
+
+        Raises:
+            Unanswerable: a condition cannot be judged on the argument; the message names it.
+        """
+        return self.speaks_of(tool, arguments, caller, lets_through=self.decision is Decision.ALLOW)
+
+
+class Grant(Scoped):
+    """Leave for some calls until a time: what would be denied by default or asked is let through.
+
+    A rule that says deny stands, and so does the question before a deletion or a payment.
+
+    Attributes:
+        tenant, user, agent, run: globs; for whom it holds.
+        until: when it ends.
+        by, why: who gave it, and the reason.
+    """
+
+    tenant: Glob = "*"
+    user: Glob = "*"
+    agent: Glob = "*"
+    run: Glob = "*"
+    until: AwareDatetime
+    by: str = Field(min_length=1)
+    why: str = ""
+
+    def covers(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> bool:
+        """Return whether the call is let through by this now. What cannot be judged is not."""
+        if (caller.at or datetime.now(UTC)) >= self.until:
+            return False
+        held = (caller.tenant, self.tenant), (caller.user_id, self.user), (caller.agent, self.agent)
+        if not all(fnmatchcase(value, glob) for value, glob in (*held, (caller.run_id, self.run))):
+            return False
+        try:
+            return self.speaks_of(tool, arguments, caller, lets_through=True)
+        except Unanswerable:
+            return False
+
+    @property
+    def rule(self) -> str:
+        """What audit events call a decision by this grant."""
+        return f"grant:{self.name}"
+
+
 class Policy(BaseModel):
     """Which tool calls are let through: the first rule that matches, else the allowlist, else a denial.
 
     Attributes:
         rules: looked at in order.
         allow: globs of the tools that need no rule of their own.
+        grants: exceptions that end.
+        actions: what tools do to the world, by glob, for those that do not declare it.
         on_deny: ``stop`` ends the run with ``policy_deny:<tool>``; ``tell_model`` answers the call with an error.
     """
 
@@ -141,17 +274,19 @@ class Policy(BaseModel):
 
     rules: tuple[Rule, ...] = ()
     allow: tuple[Glob, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    actions: dict[Glob, Action] = Field(default_factory=dict)
     on_deny: Literal["stop", "tell_model"] = "stop"
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Policy:
-        names = [rule.name for rule in self.rules]
-        doubled = sorted(
-            {name for name in names if names.count(name) > 1} | ({*names} & {ALLOWLIST_RULE, DEFAULT_RULE})
-        )
-        if doubled:
-            msg = f"rule names must differ from one another and from {ALLOWLIST_RULE!r} and {DEFAULT_RULE!r}: {doubled}"
-            raise ValueError(msg)
+        for what, names in (("rule", [r.name for r in self.rules]), ("grant", [g.name for g in self.grants])):
+            taken = {ALLOWLIST_RULE, DEFAULT_RULE, ALWAYS_ASK_RULE}
+            doubled = sorted({name for name in names if names.count(name) > 1} | ({*names} & taken))
+            if doubled:
+                known = ", ".join(map(repr, sorted(taken)))
+                msg = f"{what} names must differ from one another and from {known}: {doubled}"
+                raise ValueError(msg)
         return self
 
     @cached_property
@@ -159,20 +294,59 @@ class Policy(BaseModel):
         """Sixteen hex digits that change whenever the policy does."""
         return args_hash(self.model_dump(mode="json"))
 
-    def decide(self, tool: str, arguments: Mapping[str, Any]) -> Verdict:
+    def decide(self, tool: str, arguments: Mapping[str, Any], caller: Caller = NOBODY, *, action: str = "") -> Verdict:
         """Return the decision on a call whose arguments have been checked against the tool's schema.
 
         A rule that cannot be judged denies: an odd argument must not slip past a rule that was meant for it.
         """
+        verdict, said_by_a_rule = self._by_rules(tool, arguments, caller)
+        if verdict.decision is Decision.ASK or (verdict.decision is Decision.DENY and not said_by_a_rule):
+            verdict = self._by_grants(tool, arguments, caller, verdict)
+        done = action or self.action_of(tool)
+        if verdict.decision is Decision.ALLOW and done in ALWAYS_ASK:
+            return Verdict(Decision.ASK, ALWAYS_ASK_RULE, f"{done} is always asked; rule {verdict.rule!r} allows it")
+        return verdict
+
+    def action_of(self, tool: str) -> str:
+        """Return what the policy says a tool does to the world; empty where it says nothing."""
+        return next((action for glob, action in self.actions.items() if fnmatchcase(tool, glob)), "")
+
+    def _by_rules(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> tuple[Verdict, bool]:
         for rule in self.rules:
             try:
-                if rule.matches(tool, arguments):
-                    return Verdict(rule.decision, rule.name, rule.why)
+                if rule.matches(tool, arguments, caller):
+                    return Verdict(rule.decision, rule.name, rule.why), True
             except Unanswerable as problem:
-                return Verdict(Decision.DENY, rule.name, f"cannot be judged: {problem}")
+                return Verdict(Decision.DENY, rule.name, f"cannot be judged: {problem}"), True
         if any(fnmatchcase(tool, glob) for glob in self.allow):
-            return Verdict(Decision.ALLOW, ALLOWLIST_RULE)
-        return Verdict(Decision.DENY, DEFAULT_RULE, f"{tool} is not on the allowlist")
+            return Verdict(Decision.ALLOW, ALLOWLIST_RULE), False
+        return Verdict(Decision.DENY, DEFAULT_RULE, f"{tool} is not on the allowlist"), False
+
+    def _by_grants(self, tool: str, arguments: Mapping[str, Any], caller: Caller, before: Verdict) -> Verdict:
+        for grant in self.grants:
+            if grant.covers(tool, arguments, caller):
+                until = f"granted by {grant.by} until {grant.until.isoformat()}"
+                return Verdict(Decision.ALLOW, grant.rule, f"{until}: {grant.why}" if grant.why else until)
+        return before
+
+
+def _touches(path: str, value: Any, globs: tuple[str, ...], *, lets_through: bool) -> bool:  # noqa: ANN401 - JSON
+    if value is _ABSENT:
+        return False
+    named = value if isinstance(value, list | tuple) else [value]
+    found: list[bool] = []
+    for one in named:
+        if not isinstance(one, str):
+            msg = f"argument {path!r}: {canonical_json(one)[:80]!r} is no path or URL"
+            raise Unanswerable(msg)
+        try:
+            resource = resources.normalised(one)
+        except resources.Ambiguous as problem:
+            msg = f"argument {path!r}: {one[:80]!r} could mean several things: {problem}"
+            raise Unanswerable(msg) from None
+        # A file system that knows no case must not let /ETC past a rule about /etc.
+        found.append(any(resources.matches(resource, glob, any_case=not lets_through) for glob in globs))
+    return bool(found) and (all(found) if lets_through else any(found))
 
 
 def _look_up(arguments: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - any JSON-like value

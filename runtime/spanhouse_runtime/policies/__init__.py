@@ -1,0 +1,1 @@
+"""What policies are made of beside their rules: resources, grants, their files' checks and tests, other engines."""
