@@ -200,7 +200,7 @@ def obey(guarded: GuardedRun, tool: str = "") -> Flow[None]:
 
 
 def _first_news(guarded: GuardedRun) -> Flow[None]:
-    """Wait a little where flags are required and none were ever heard: an agent may call before its poller has asked."""
+    """Wait a little where flags are required and never were heard: an agent may call before its poller has asked."""
     control = guarded.guard.control
     if control is None or not control.unheard():
         return

@@ -9,10 +9,8 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
-from spanhouse_collector.journal import JournalUnavailableError
 from spanhouse_server.api.answers import json_answer
 from spanhouse_server.api.problems import Problem
-from spanhouse_server.control.audit import record_of
 from spanhouse_server.control.details import checked_arguments, checked_limits
 from spanhouse_server.control.flags import NEXT_SECONDS, OF_A_CALL, OF_A_RUN, WITH_LIMITS, Action, Scope
 from spanhouse_server.keys.gate import access_of
@@ -64,6 +62,9 @@ class Decision(BaseModel):
             raise ValueError(msg)
         if (self.arguments is not None) != (action is Action.EDIT_NEXT):
             msg = "arguments belong to the action edit_next, and to it alone"
+            raise ValueError(msg)
+        if action is Action.TIGHTEN and self.scope is Scope.TOOL:
+            msg = "a tool has no limits to tighten: disable or pause it, or tighten runs, agents, users or tenants"
             raise ValueError(msg)
         if self.tool and action not in OF_A_CALL:
             msg = f"tool belongs to the actions edit_next and refuse_next; to {action.value} a tool, use scope tool"
@@ -124,12 +125,7 @@ async def decide(request: Request, decision: Decision) -> Response:
     """Set or lift a flag, and write the decision to the audit trail. Needs the operator token, or a key to operate."""
     parts = parts_of(request)
     decision = within(access_of(request), decision)
-    # The flag first: it must hold even where the trail cannot be written.
     flag = await parts.board.set(**decision.as_flag())
-    try:
-        await parts.pipeline.submit(record_of(flag))
-    except JournalUnavailableError as error:
-        detail = f"flag {flag.id} ({flag.action} {flag.scope} {flag.target}) holds, but no audit event says so: {error}"
-        headers = {"Retry-After": str(error.retry_after)}
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The decision is not audited", detail, headers) from error
+    # The event was written down with the flag: where the journal takes nothing now, it is sent later.
+    await parts.trail.try_to_send()
     return json_answer(flag.as_json(), HTTPStatus.CREATED)

@@ -28,8 +28,8 @@ def checked_limits(limits: Mapping[str, float]) -> dict[str, float]:
         if name not in LIMITS:
             msg = f"limit {name[:80]!r} is unknown: it must be one of {', '.join(LIMITS)}"
             raise ValueError(msg)
-        if not math.isfinite(value) or not 0 <= value <= LARGEST:
-            msg = f"{name} is {value!r}: it must be a number from 0 to {LARGEST:g}"
+        if not math.isfinite(value) or not 0 <= value <= LARGEST or (value == 0 and name != "max_usd"):
+            msg = f"{name} is {value!r}: it must be a number above 0, up to {LARGEST:g}; max_usd may be 0"
             raise ValueError(msg)
         if name in _WHOLE and value != int(value):
             msg = f"{name} is {value!r}: it must be a whole number"
