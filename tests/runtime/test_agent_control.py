@@ -164,7 +164,7 @@ def test_where_news_is_required_a_run_stops_when_it_is_too_old(old: float, reaso
 
 
 def test_where_news_is_not_required_a_server_that_is_away_stops_nobody() -> None:
-    assert str(run(Flags(old=float("inf"))).stop_reason) == "finish"
+    assert str(run(Flags(old=float("inf")), required=False).stop_reason) == "finish"
 
 
 def test_without_news_the_flags_last_heard_of_hold() -> None:

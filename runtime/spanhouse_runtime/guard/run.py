@@ -321,10 +321,6 @@ class GuardedRun:
         control = self.guard.control
         if control is None:
             return None
-        if control.stale():
-            detail = f"nothing heard from the control server for {control.view.age():.0f} s"
-            self.run.event("disabled", scope="all", target="control", tool=tool or None, reason=detail)
-            raise RunStopped(STALE, detail)
         meant = control.view.meant(
             run_id=self.run.run_id,
             agent=self.guard.name,
@@ -336,6 +332,10 @@ class GuardedRun:
         if flag is not None and (reason := stop_reason_of(flag, tool=tool)) is not None:
             self._flagged(flag, tool)
             raise RunStopped(reason, f"by {flag.by or 'an operator'}: {flag.reason or 'no reason given'}")
+        if control.stale():
+            detail = f"nothing heard from the control server for {control.view.age():.0f} s"
+            self.run.event("disabled", scope="all", target="control", tool=tool or None, reason=detail)
+            raise RunStopped(STALE, detail)
         # Before the budgets are looked at: a limit that was raised in time must not end the run.
         self.steering.follow(self, meant)
         return flag

@@ -17,7 +17,7 @@ from spanhouse_runtime.money import Price
 from spanhouse_runtime.policy import Policy
 
 OPEN = Policy(allow=("*",))
-SMALL = [{"name": "small", "tools": ["pay"], "decision": "allow", "when": {"amount": {"at_most": 10}}}]
+SMALL = [{"name": "small", "tool": "pay", "decision": "allow", "arguments": {"amount": {"at_most": 10}}}]
 
 
 def flag(name: str, action: str, scope: str = "run", target: str = "", **more: Any) -> Flag:
