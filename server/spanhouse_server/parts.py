@@ -12,6 +12,8 @@ from spanhouse_alerts.engine import AlertEngine
 from spanhouse_analysis.job import FactsJob
 from spanhouse_collector.pipeline import Pipeline
 from spanhouse_collector.policy import PolicyFile
+from spanhouse_server.audit.job import Checkpointing
+from spanhouse_server.audit.trail import Trail
 from spanhouse_server.caps import CappedStore, QueryCaps
 from spanhouse_server.control.board import Board
 from spanhouse_server.deletions.erasing import Erasing
@@ -39,6 +41,8 @@ class Parts:
     facts: FactsJob
     alerts: AlertEngine
     board: Board
+    trail: Trail
+    checkpoints: Checkpointing
     operator_token: str
     guard: Guard
     readiness: Readiness

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -56,6 +56,10 @@ from spanhouse_server.api import (
 )
 from spanhouse_server.api.hosts import LoopbackNamesOnly
 from spanhouse_server.api.ids import SentPaths
+from spanhouse_server.audit import signing
+from spanhouse_server.audit.job import Checkpointing
+from spanhouse_server.audit.mirror import Mirror
+from spanhouse_server.audit.trail import Trail
 from spanhouse_server.control.board import Board
 from spanhouse_server.deletions.erasing import Erasing
 from spanhouse_server.deletions.expiring import Expiring, Marks
@@ -67,7 +71,6 @@ from spanhouse_server.keys.gate import Gate
 from spanhouse_server.keys.guard import Guard
 from spanhouse_server.keys.refusals import Refusals
 from spanhouse_server.keys.sessions import COOKIE
-from spanhouse_server.keys.trail import Trail
 from spanhouse_server.leadership import Alone, Job, Leadership
 from spanhouse_server.pages import LatePages
 from spanhouse_server.parts import Parts
@@ -145,7 +148,8 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             redaction=Redacting(policy, key_in(data)),
             screen=screen,
         )
-        proof = Proof(store, state, pipeline.submit)
+        trail = Trail(state, pipeline.submit)
+        proof = Proof(store, state, trail.try_to_send)
         erasing = Erasing(
             inner,
             state,
@@ -157,6 +161,16 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             forget=facts.forget,
         )
         expiring = Expiring(inner, lambda: policy.current().lives(), marks, proof, clock=clock)
+        if settings.role != Role.COLLECTOR:
+            signing.ensure(settings.audit_key_file)
+        checkpoints = Checkpointing(
+            inner,
+            state,
+            lambda: signing.load(settings.audit_key_file),
+            [Mirror(folder, state) for folder in settings.checkpoint_dirs],
+            retention=lambda: policy.current().lives(),
+            clock=clock,
+        )
         pipeline.metrics.watch(
             "policy_refused", "1 while the policy file cannot be used and the last good one holds.", policy.is_refused
         )
@@ -179,6 +193,8 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             facts=facts,
             alerts=engine,
             board=Board(state, clock),
+            trail=trail,
+            checkpoints=checkpoints,
             operator_token=operator_token,
             guard=guard,
             readiness=Readiness(
@@ -189,7 +205,11 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             erasing=erasing,
             expiring=expiring,
             leadership=_leadership(
-                inner, state, facts, Following(store, facts.touch, clock=clock), rollups, engine, expiring, erasing
+                inner,
+                state,
+                facts,
+                Following(store, facts.touch, clock=clock),
+                [rollups, engine, expiring, erasing, checkpoints],
             ),
             sql=SqlDoor(caps_of(settings)),
             tail=Tail(store, clock),
@@ -218,13 +238,9 @@ def _leadership(
     state: Engine,
     facts: FactsJob,
     following: Following,
-    rollups: RollupJob,
-    alerts: AlertEngine,
-    expiring: Expiring,
-    erasing: Erasing,
+    jobs: Sequence[Job],
 ) -> Leadership | Alone:
     """Return what runs the jobs: the process itself where it owns its store, else whoever of several has the lease."""
-    jobs: list[Job] = [rollups, alerts, expiring, erasing]
     if store.info.kind == "embedded":
         return Alone(jobs)
     return Leadership(state, [_Facts(facts), following, *jobs])
@@ -283,7 +299,7 @@ def create_app(parts: Parts) -> FastAPI:
             parts.pipeline.start()
             stack.callback(parts.pipeline.stop)
             stack.callback(parts.reprocessing.stop)
-            trail = asyncio.create_task(Trail(parts.state, parts.pipeline.submit).run())
+            trail = asyncio.create_task(parts.trail.run())
             stack.push_async_callback(_ended, trail)
             stack.push_async_callback(parts.tail.close)
             if parts.settings.role != Role.COLLECTOR:

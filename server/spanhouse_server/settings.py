@@ -266,12 +266,35 @@ class Settings:
     sampling_delay: float = _setting(
         "SPANHOUSE_SAMPLING_DELAY", "30s", parse_age, "Time the spans of a run stay after it was sampled out"
     )
+    audit_key: str = _setting(
+        "SPANHOUSE_AUDIT_KEY",
+        "",
+        str,
+        "File of the key that signs audit checkpoints; empty: DATA/audit.key",
+    )
+    audit_anchor: str = _setting(
+        "SPANHOUSE_AUDIT_ANCHOR",
+        "",
+        str,
+        "Directory elsewhere, another disk or host, into which checkpoints of the audit trail are copied; empty: none",
+    )
     log_level: str = _setting("SPANHOUSE_LOG_LEVEL", "info", parse_log_level, "debug, info, warning or error")
 
     @property
     def data_dir(self) -> Path:
         """The data directory with ``~`` resolved."""
         return Path(self.data).expanduser()
+
+    @property
+    def audit_key_file(self) -> Path:
+        """The file of the key that signs checkpoints."""
+        return Path(self.audit_key).expanduser() if self.audit_key else self.data_dir / "audit.key"
+
+    @property
+    def checkpoint_dirs(self) -> list[Path]:
+        """Where checkpoints are copied: beside the data, and to the anchor where there is one."""
+        named = [Path(self.audit_anchor).expanduser()] if self.audit_anchor else []
+        return [self.data_dir / "audit" / "checkpoints", *named]
 
     @property
     def store_url(self) -> str:

@@ -19,7 +19,7 @@ NAMES = (  # noqa: SIM905 - a list of words reads better than thirty quoted ones
     "run.start run.end state plan model.call tool.call decision policy.decision approval.asked approval.given "
     "approval.denied approval.timeout budget.reserve budget.settle budget.warn budget.stop limit.near loop breaker "
     "retry fallback cache.hit memory.read memory.write compaction checkpoint resume escalation review kill disabled "
-    "override config key.create key.revoke key.rotate"
+    "override config prompt key.create key.revoke key.rotate audit.key deletion"
 ).split()
 
 

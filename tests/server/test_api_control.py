@@ -15,6 +15,7 @@ from spanhouse import ControlPoller
 from spanhouse.errors import ConfigurationError
 from spanhouse_collector.journal import JournalUnavailableError
 from spanhouse_server import token
+from spanhouse_server.audit import outbox
 
 PATH = "/api/v1/control"
 
@@ -166,22 +167,26 @@ def test_waiting_polls_wake_with_a_decision(served: Served) -> None:
     _enable(served, "agent", "a")
 
 
-def test_a_flag_holds_though_the_trail_cannot_be_written(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer says both: what is in force, and that no event says so."""
+def test_a_flag_holds_though_the_journal_takes_nothing_and_its_event_comes_later(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event was written down with the flag, so the answer is the flag; it is sent once it can be."""
 
     async def full(*_: object) -> None:
         msg = "the journal is full"
         raise JournalUnavailableError(msg, retry_after=30)
 
-    monkeypatch.setattr(served.parts.pipeline, "submit", full)
-    answer = _post(served, action="stop", scope="all")
-    detail = problem(answer, 503)["detail"]
-    assert "holds" in detail
-    assert "the journal is full" in detail
-    assert answer.headers["retry-after"] == "30"
-    assert [flag["scope"] for flag in served.get(PATH)["flags"]] == ["all"]
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(served.parts.trail, "_submit", full)
+        answer = _post(served, action="stop", scope="all", reason="while the journal is full")
+        assert answer.status_code == 201
+        assert [flag["scope"] for flag in served.get(PATH)["flags"]] == ["all"]
+        assert [each.event for each in outbox.untold(served.parts.state)] == ["kill"]
     _enable(served, "all")
+    assert outbox.untold(served.parts.state) == []
+    served.drain()
+    events = served.get("/api/v1/audit", name="kill", tenant="default")["events"]
+    assert [each["data"]["reason"] for each in events if each["data"]["reason"]] == ["while the journal is full"]
 
 
 def test_the_token_file_is_for_its_owner_alone_and_stays(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.support.served_runs import fill, ids
 from spanhouse.audit.registry import build
 from spanhouse_alerts.check import loads
 from spanhouse_server.api.alerts import of_tenants
-from spanhouse_server.keys import changes
+from spanhouse_server.audit import outbox
 from spanhouse_storage.reads import LedgerFilter, ledger_totals
 
 SECRETS: list[str] = []
@@ -212,7 +212,7 @@ COUNTS = ("stored", "rejected", "sampled_out", "duplicated")
 def settled(keyed: Keyed) -> None:
     """Wait until what was done to keys is in the trail, and stored: its events are records like any others."""
     deadline = time.monotonic() + 30
-    while changes.untold(keyed.served.parts.state) and time.monotonic() < deadline:
+    while outbox.untold(keyed.served.parts.state) and time.monotonic() < deadline:
         time.sleep(0.05)
     keyed.served.drain()
 
@@ -341,7 +341,7 @@ def test_every_change_of_a_key_is_in_the_trail_of_its_tenants_with_who_did_it(ke
     assert all(each["data"]["tenants"] == ["initech"] for each in events)
     assert all(build(each["name"], each["data"]) for each in events)
     assert not any(text in str(events) for text in SECRETS)
-    assert changes.untold(keyed.served.parts.state) == []
+    assert outbox.untold(keyed.served.parts.state) == []
 
 
 OTLP = {"content-type": "application/x-protobuf"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from spanhouse.audit.base import AuditEvent
 
 
@@ -67,3 +69,21 @@ class Disabled(AuditEvent, event="disabled"):
     by: str | None = None
     reason: str | None = None
     flag_id: str | None = None
+
+
+class Deletion(AuditEvent, event="deletion"):
+    """Records were removed, by retention or because somebody asked for it; says how many, never what they held."""
+
+    deletion: str
+    kind: str
+    by: str
+    tables: list[dict[str, Any]]
+
+
+class AuditKey(AuditEvent, event="audit.key"):
+    """Checkpoints are signed with another key from now on; the one before vouches for it where it was there."""
+
+    key_id: str
+    public_key: str
+    certified_by: str | None = None
+    by: str | None = None

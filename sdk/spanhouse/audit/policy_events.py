@@ -56,4 +56,14 @@ class Config(AuditEvent, event="config"):
     """The configuration a run works under, by fingerprint, or a change of it."""
 
     fingerprint: str | None = None
+    before: str | None = None
+    what: str | None = None
     changed: dict[str, object] | None = None
+
+
+class Prompt(AuditEvent, event="prompt"):
+    """The prompt a run works with, by name, version and fingerprint; its text is on the span, not here."""
+
+    name: str | None = None
+    version: str | None = None
+    fingerprint: str | None = None

@@ -42,4 +42,6 @@ def listed(
         until=end,
     )
     page = reads.audit_events(parts_of(request).store, chosen, limit=limit, cursor=cursor)
-    return answer(request, "events", rows.audit_events(page.rows), columnar.listed("audit"), next_cursor=page.next_cursor)
+    return answer(
+        request, "events", rows.audit_events(page.rows), columnar.listed("audit"), next_cursor=page.next_cursor
+    )

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, DateTime, Engine, Integer, String, Table, Text, delete, insert, select
+from sqlalchemy import Column, DateTime, Engine, Integer, String, Table, Text, delete, insert, select
 
+from spanhouse_server.control import audit
 from spanhouse_storage.state import metadata
 
 FLAGS = Table(
@@ -119,6 +120,8 @@ def add(  # noqa: D417 - the rest are the flag's fields
 ) -> Flag:
     """Record a decision and return it; ``enable`` also lifts the flags in force for the same target.
 
+    Its audit event is written down in the same transaction: a flag that holds is in the trail, sooner or later.
+
     Args:
         now: aware time of the decision.
         ttl_seconds: how long the flag holds; None until it is lifted.
@@ -146,17 +149,9 @@ def add(  # noqa: D417 - the rest are the flag's fields
         if action is Action.ENABLE:
             # The row was needed for its number alone: lifting leaves nothing in force.
             connection.execute(delete(FLAGS).where(FLAGS.c.id == key[0]))
-    return Flag(int(key[0]), action.value, scope.value, target, tenant, reason, by, created, expires, details or {})
-
-
-def take_number(connection: Connection, now: datetime) -> int:
-    """Return the next number of a control decision that is no flag; nobody else gets it."""
-    row = {"action": "", "scope": "", "target": "", "tenant": "", "reason": "", "by": ""}
-    created = now.astimezone(UTC).replace(tzinfo=None)
-    key = connection.execute(insert(FLAGS).values({**row, "created_at": created})).inserted_primary_key
-    assert key is not None
-    connection.execute(delete(FLAGS).where(FLAGS.c.id == key[0]))
-    return int(key[0])
+        flag = Flag(int(key[0]), action.value, scope.value, target, tenant, reason, by, created, expires, details or {})
+        audit.note(connection, flag)
+    return flag
 
 
 def active(engine: Engine, now: datetime) -> list[Flag]:

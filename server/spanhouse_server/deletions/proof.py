@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,9 +11,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Engine
 
-from spanhouse_collector.records import RawRecord
-from spanhouse_server.control.audit import record
-from spanhouse_server.control.flags import take_number
+from spanhouse_server.audit import outbox
 from spanhouse_storage.contract import Store
 from spanhouse_storage.tables import SCHEMAS
 
@@ -43,19 +41,18 @@ class Proof:
 
     Args:
         store: where the table `deletions` is.
-        state: numbers the events.
-        submit: returns once an event is durable.
+        state: keeps the events until they are sent.
+        send: sends them; what it cannot, it sends another time.
     """
 
-    def __init__(self, store: Store, state: Engine, submit: Callable[[RawRecord], Awaitable[None]]) -> None:
-        self._store, self._state, self._submit = store, state, submit
+    def __init__(self, store: Store, state: Engine, send: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        self._store, self._state, self._send = store, state, send
 
     def write(self, deletion_id: str, kind: str, by: str, lines: Iterable[Line], now: datetime) -> None:
         """Write a deletion down; written again under its id it replaces itself.
 
         Raises:
             StorageError: the store does not take it.
-            JournalUnavailableError: the journal does not take the event.
         """
         given = list(lines)
         rows = [
@@ -78,16 +75,13 @@ class Proof:
         ]
         token = f"deletion:{deletion_id}:{int(now.timestamp() * 1e6)}"
         self._store.insert("deletions", pa.Table.from_pylist(rows, schema=SCHEMAS["deletions"]), token)
-        for tenant in sorted({each.tenant for each in given}):
-            with self._state.begin() as connection:
-                number = take_number(connection, now)
-            tables: list[dict[str, Any]] = [
-                {"table": each.table, "what": each.what, "rows": each.rows, "policy": each.policy or None}
-                for each in given
-                if each.tenant == tenant
-            ]
-            said = {"deletion": deletion_id, "kind": kind, "by": by, "tables": tables}
-            asyncio.run(self._send(record("deletion", said, tenant=tenant, seq=number, at=now)))
-
-    async def _send(self, event: RawRecord) -> None:
-        await self._submit(event)
+        with self._state.begin() as connection:
+            for tenant in sorted({each.tenant for each in given}):
+                tables: list[dict[str, Any]] = [
+                    {"table": each.table, "what": each.what, "rows": each.rows, "policy": each.policy or None}
+                    for each in given
+                    if each.tenant == tenant
+                ]
+                said = {"deletion": deletion_id, "kind": kind, "by": by, "tables": tables}
+                outbox.note(connection, "deletion", said, tenant=tenant, at=now)
+        asyncio.run(self._send())
