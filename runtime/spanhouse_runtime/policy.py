@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Protocol
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from spanhouse.canonical import args_hash, canonical_json
 from spanhouse_runtime.policies import resources
@@ -32,6 +32,15 @@ Glob = Annotated[str, Field(min_length=1)]
 
 ResourceGlob = Annotated[str, Field(min_length=1), AfterValidator(resources.check_pattern)]
 """A glob over normalised paths and URLs; see ``spanhouse_runtime.policies.resources``."""
+
+
+def _listed(said: Any) -> Any:  # noqa: ANN401 - whatever a file holds
+    return [said] if isinstance(said, str) else said
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""Several names; one alone needs no list around it."""
+ResourceGlobs = Annotated[tuple[ResourceGlob, ...], BeforeValidator(_listed)]
 
 Action = Literal["read", "draft", "update", "send", "delete", "money"]
 """What a tool does to the world."""
@@ -157,31 +166,17 @@ class Scoped(BaseModel):
 
     name: str = Field(min_length=1)
     tool: Glob
-    roles: tuple[str, ...] = ()
-    resources: dict[str, tuple[ResourceGlob, ...]] = Field(default_factory=dict)
+    roles: Names = ()
+    resources: dict[str, ResourceGlobs] = Field(default_factory=dict)
     arguments: dict[str, Condition] = Field(default_factory=dict)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one_is_a_list_of_one(cls, said: Any) -> Any:  # noqa: ANN401 - whatever a file holds
-        if not isinstance(said, dict):
-            return said
-        said = dict(said)
-        if isinstance(said.get("roles"), str):
-            said["roles"] = [said["roles"]]
-        if isinstance(said.get("resources"), dict):
-            globs = said["resources"].items()
-            said["resources"] = {key: [value] if isinstance(value, str) else value for key, value in globs}
-        return said
+    @property
+    def lets_through(self) -> bool:
+        """Whether a call this speaks of is made; then resources are compared strictly, else generously."""
+        return True
 
-    def speaks_of(self, tool: str, arguments: Mapping[str, Any], caller: Caller, *, lets_through: bool) -> bool:
-        """Return whether this is about the call.
-
-        Args:
-            tool: the tool's name.
-            arguments: the call's.
-            caller: for whom it is made.
-            lets_through: the call is made if it is; then resources are compared strictly, else generously.
+    def matches(self, tool: str, arguments: Mapping[str, Any], caller: Caller = NOBODY) -> bool:
+        """Return whether this speaks of the call.
 
         Raises:
             Unanswerable: a condition cannot be judged on the argument; the message names it.
@@ -189,7 +184,7 @@ class Scoped(BaseModel):
         if not fnmatchcase(tool, self.tool) or (self.roles and caller.roles.isdisjoint(self.roles)):
             return False
         for path, globs in self.resources.items():
-            if not _touches(path, _look_up(arguments, path), globs, lets_through=lets_through):
+            if not _touches(path, _look_up(arguments, path), globs, lets_through=self.lets_through):
                 return False
         for path, condition in self.arguments.items():
             value = _look_up(arguments, path)
@@ -213,13 +208,10 @@ class Rule(Scoped):
     decision: Decision
     why: str = ""
 
-    def matches(self, tool: str, arguments: Mapping[str, Any], caller: Caller = NOBODY) -> bool:
-        """Return whether the rule speaks about this call.
-
-        Raises:
-            Unanswerable: a condition cannot be judged on the argument; the message names it.
-        """
-        return self.speaks_of(tool, arguments, caller, lets_through=self.decision is Decision.ALLOW)
+    @property
+    def lets_through(self) -> bool:
+        """Whether the rule allows."""
+        return self.decision is Decision.ALLOW
 
 
 class Grant(Scoped):
@@ -249,7 +241,7 @@ class Grant(Scoped):
         if not all(fnmatchcase(value, glob) for value, glob in (*held, (caller.run_id, self.run))):
             return False
         try:
-            return self.speaks_of(tool, arguments, caller, lets_through=True)
+            return self.matches(tool, arguments, caller)
         except Unanswerable:
             return False
 

@@ -144,7 +144,7 @@ def _path(path: str) -> str:
             kept.pop()
         elif segment not in {"", "."}:
             kept.append(segment)
-    return ("/" if rooted else "") + unicodedata.normalize("NFC", "/".join(kept))
+    return ("/" if rooted else "") + unicodedata.normalize("NFC", "/".join(kept)) or "."
 
 
 def _host(url: SplitResult) -> str:
