@@ -8,8 +8,8 @@ FROM
         SELECT tenant, bucket, groups, sketch_keys, sketch_weights
         FROM metric_parts FINAL
         WHERE source = {source:String} AND layout = {layout:String} AND NOT dirty
-            AND ((level = 86400 AND toUnixTimestamp(bucket) IN {days:Array(UInt32)})
-                OR (level = 3600 AND toUnixTimestamp(bucket) IN {hours:Array(UInt32)}))
+            AND ((level = 86400 AND bucket IN {days:Array(DateTime('UTC'))})
+                OR (level = 3600 AND bucket IN {hours:Array(DateTime('UTC'))}))
     )
     ARRAY JOIN groups AS g, sketch_keys AS ks, sketch_weights AS ws
     WHERE $condition

@@ -19,8 +19,8 @@ CREATE TABLE IF NOT EXISTS metric_parts
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toMonday(bucket)
-ORDER BY (tenant, source, level, bucket)
-SETTINGS index_granularity = 64, non_replicated_deduplication_window = 1000,
+ORDER BY (level, source, bucket, tenant)
+SETTINGS index_granularity = 4, non_replicated_deduplication_window = 1000,
     fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Up to when buckets of a level are computed: an earlier one without a row had no runs. Of no tenant, so that whoever may
