@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from opentelemetry._logs import Logger
-from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Tracer
 
 from spanhouse.delivery import Delivery
+from spanhouse.logs import Logs
 from spanhouse.settings import Settings
-from spanhouse.transport import Transport
+
+if TYPE_CHECKING:
+    from spanhouse.pipeline import Pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +25,8 @@ class Telemetry:
     tracer: Tracer
     audit: Logger
     spans: Delivery[ReadableSpan]
-    logs: Delivery[ReadableLogRecord]
-    transports: tuple[Transport, Transport]
+    logs: Logs
+    pipeline: Pipeline
 
 
 _active: Telemetry | None = None

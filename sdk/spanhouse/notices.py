@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 
 _LOG = logging.getLogger("spanhouse")
 _said: set[str] = set()
 _lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - the parent's may be held by a thread that is not here
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def warn_once(topic: str, message: str) -> None:

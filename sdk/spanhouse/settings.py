@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
@@ -41,6 +42,8 @@ class Settings:
     capture_content: bool
     traces: Endpoint
     logs: Endpoint
+    spool: Path | None = None
+    spool_bytes: int = 0
 
 
 def base_url(url: str | None, environ: Mapping[str, str]) -> str:

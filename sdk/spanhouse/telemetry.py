@@ -16,8 +16,6 @@ from weakref import WeakSet
 
 from opentelemetry import _logs as otel_logs
 from opentelemetry import trace as otel_trace
-from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -25,10 +23,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from spanhouse import attributes as keys
 from spanhouse import notices
 from spanhouse.active import Telemetry, active, set_active
-from spanhouse.delivery import Counts, Delivery
-from spanhouse.processors import EXIT_DEADLINE, LogHandOver, SpanHandOver, log_size, span_size
+from spanhouse.delivery import Counts
+from spanhouse.pipeline import pipeline
+from spanhouse.processors import EXIT_DEADLINE, LogHandOver, SpanHandOver
 from spanhouse.settings import Settings, endpoint
-from spanhouse.transport import Transport
+from spanhouse.spool.directory import cap_in, root_in
 
 SCOPE = "spanhouse"
 VERSION = version("spanhouse")
@@ -78,6 +77,8 @@ def init(
         capture_content=capture_content,
         traces=endpoint("traces", url, headers, environ),
         logs=endpoint("logs", url, headers, environ),
+        spool=root_in(environ),
+        spool_bytes=cap_in(environ),
     )
     with _lock:
         running = active()
@@ -92,7 +93,7 @@ def flush(deadline: float = 5.0) -> bool:
     """Send everything recorded so far; True where the server acknowledged all of it.
 
     Args:
-        deadline: seconds to wait at most. Records not sent by then stay queued.
+        deadline: seconds to wait at most. Records not sent by then stay queued, or on disk.
 
     Returns:
         False also where a record was lost or rejected since the last flush: see ``telemetry_loss``.
@@ -101,6 +102,8 @@ def flush(deadline: float = 5.0) -> bool:
     if telemetry is None:
         return False
     until = time.monotonic() + deadline
+    if telemetry.pipeline.recovery is not None:
+        telemetry.pipeline.recovery.look()
     spans = telemetry.spans.flush(deadline)
     logs = telemetry.logs.flush(max(0.0, until - time.monotonic()))
     return spans and logs
@@ -110,7 +113,8 @@ def shutdown(deadline: float = EXIT_DEADLINE) -> None:
     """Flush and stop; runs and calls afterwards are no longer recorded.
 
     Args:
-        deadline: seconds to wait for the server at most; what is not sent by then is lost and counted.
+        deadline: seconds to wait for the server at most; what is not sent by then stays on disk for the next start,
+            or is lost and counted where there is no disk buffer.
     """
     global _last_counts  # noqa: PLW0603 - a process has one telemetry
     with _lock:
@@ -119,11 +123,16 @@ def shutdown(deadline: float = EXIT_DEADLINE) -> None:
             return
         set_active(None)
         until = time.monotonic() + deadline
-        telemetry.spans.close(deadline)
-        telemetry.logs.close(max(0.0, until - time.monotonic()))
+        if telemetry.pipeline.recovery is not None:
+            telemetry.pipeline.recovery.stop()
+        # Audit events first: they are few, and what is asked for when something went wrong.
+        telemetry.logs.close(deadline)
+        telemetry.spans.close(max(0.0, until - time.monotonic()))
         _last_counts = (telemetry.spans.counts(), telemetry.logs.counts())
-        for transport in telemetry.transports:
+        for transport in telemetry.pipeline.transports:
             transport.close()
+        if telemetry.pipeline.spool is not None:
+            telemetry.pipeline.spool.close()
 
 
 def telemetry_loss() -> dict[str, dict[str, int]]:
@@ -148,25 +157,17 @@ def telemetry_loss() -> dict[str, dict[str, int]]:
 def _start(settings: Settings) -> Telemetry:
     # The event models take a moment to load: better now than within the first run.
     importlib.import_module("spanhouse.audit.registry")
-    traces, logs = Transport("traces", settings.traces), Transport("logs", settings.logs)
     resource = _resource(settings)
+    way_out = pipeline(settings, shutdown)
+    if way_out.recovery is not None:
+        way_out.recovery.start()
     return Telemetry(
         settings=settings,
         tracer=_tracer_provider(resource).get_tracer(SCOPE, VERSION),
         audit=_logger_provider(resource).get_logger(keys.AUDIT_SCOPE, VERSION),
-        spans=Delivery(
-            "spans",
-            encode=lambda batch: encode_spans(batch).SerializeToString(),
-            send=traces.send,
-            size=span_size,
-        ),
-        logs=Delivery(
-            "logs",
-            encode=lambda batch: encode_logs(batch).SerializeToString(),
-            send=logs.send,
-            size=log_size,
-        ),
-        transports=(traces, logs),
+        spans=way_out.spans,
+        logs=way_out.logs,
+        pipeline=way_out,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.support.otlp_sink import OtlpSink
@@ -11,7 +12,7 @@ import spanhouse as sh
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests must not send to whatever the developer's shell names."""
     for name in (
         "SPANHOUSE_URL",
@@ -21,6 +22,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "SPANHOUSE_ENVIRONMENT",
     ):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SPANHOUSE_SPOOL", str(tmp_path / "spool"))
 
 
 @pytest.fixture

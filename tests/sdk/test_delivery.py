@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanhouse import notices
+from spanhouse.bodies import Halves
 from spanhouse.delivery import Counts, Delivery, Limits
+from spanhouse.outbox import InMemory
 from spanhouse.transport import Answer, Verdict
 
 QUICK = Limits(linger=0.001, first_backoff=0.001, longest_backoff=0.002, batch_records=4)
@@ -46,9 +48,17 @@ def encode(batch: Sequence[str]) -> bytes:
     return ",".join(batch).encode()
 
 
+def halve(body: bytes) -> Halves | None:
+    """Cut the joined records in two."""
+    records = body.decode().split(",")
+    middle = len(records) // 2
+    first, second = records[:middle], records[middle:]
+    return ((len(first), encode(first)), (len(second), encode(second))) if middle else None
+
+
 def delivery(far_end: FarEnd, limits: Limits = QUICK) -> Delivery[str]:
     """Return a delivery to this far end."""
-    return Delivery("records", encode=encode, send=far_end.send, size=len, limits=limits)
+    return Delivery("records", keep=InMemory(encode), send=far_end.send, size=len, halve=halve, limits=limits)
 
 
 def test_records_arrive_in_order_and_are_counted() -> None:

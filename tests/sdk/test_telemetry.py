@@ -56,8 +56,13 @@ def test_retry_after_is_heard(sink: OtlpSink) -> None:
     assert len(sink.spans) == 1
 
 
-def test_an_absent_server_harms_nothing_and_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The agent goes on; one line a signal tells where nobody answers."""
+@pytest.mark.parametrize("spool", [True, False])
+def test_an_absent_server_harms_nothing_and_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, spool: bool
+) -> None:
+    """The agent goes on; one line a signal tells where nobody answers; what is on disk waits for the next start."""
+    if not spool:
+        monkeypatch.setenv("SPANHOUSE_SPOOL", "")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -74,7 +79,8 @@ def test_an_absent_server_harms_nothing_and_is_warned_of_once(caplog: pytest.Log
                 break
     assert sorted(line.split()[0] for line in lines) == ["logs", "spans"]
     sh.shutdown(0)
-    assert sh.telemetry_loss()["spans"] == {"acknowledged": 0, "rejected": 0, "lost": 6, "waiting": 0}
+    left = {"lost": 0, "waiting": 6} if spool else {"lost": 6, "waiting": 0}
+    assert sh.telemetry_loss()["spans"] == {"acknowledged": 0, "rejected": 0, **left}
 
 
 def test_recording_before_init_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,1 @@
+"""The disk buffer: what was recorded outlives the process, and the next start ships it."""
