@@ -85,6 +85,10 @@ class FlawKind(StrEnum):
     """The last events are not there: the run's end or a checkpoint says that there were more."""
     REWRITTEN = "rewritten"
     """The stream is whole in itself, and is not the one that a checkpoint signed."""
+    VANISHED = "vanished"
+    """The whole stream is not there: a checkpoint or its run says that it was."""
+    CHECKPOINT = "checkpoint"
+    """A checkpoint is missing, signed by nobody who may, or not the one that was copied elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +131,25 @@ class Verified:
     flaw: Flaw | None = None
 
 
-def verify(stream: str, events: Iterable[Mapping[str, Any]], *, expected: int | None = None) -> Verified:
+def verify(
+    stream: str, events: Iterable[Mapping[str, Any]], *, expected: int | None = None, first: int = 1
+) -> Verified:
     """Return whether a stream is whole and unchanged; names the first bad or missing event.
 
     Args:
         stream: the run's id, or ``control``.
         events: its ``AuditEvent``s as the API gives them, by number.
         expected: how many there were, where something else says so.
+        first: the number of the first event that has to be there; what went before it is taken on trust.
     """
     rows = list(events)
     if rows and not any(row.get("hash") for row in rows):
         return Verified(stream, len(rows), genesis(stream), chained=False)
     head, flaw = genesis(stream), None
+    if first > 1 and rows:
+        head = str(rows[0].get("prev_hash"))
     erased, redacted = list[int](), list[int]()
-    for place, row in enumerate(rows, start=1):
+    for place, row in enumerate(rows, start=first):
         flaw = _misplaced(stream, place, row) or _broken(stream, head, row)
         if flaw is not None:
             break
@@ -152,9 +161,9 @@ def verify(stream: str, events: Iterable[Mapping[str, Any]], *, expected: int | 
                 break
             (erased if _is_erased(row.get("data")) else redacted).append(seq)
         head = str(row["hash"])
-    if flaw is None and expected is not None and len(rows) < expected:
-        gone = f"{expected} were written, {len(rows)} are there"
-        flaw = Flaw(FlawKind.TRUNCATED, stream, len(rows) + 1, gone)
+    last = first + len(rows) - 1
+    if flaw is None and expected is not None and last < expected:
+        flaw = Flaw(FlawKind.TRUNCATED, stream, last + 1, f"{expected} were written, the last that is there is {last}")
     return Verified(stream, len(rows), head, tuple(erased), tuple(redacted), flaw=flaw)
 
 

@@ -18,6 +18,11 @@ from spanhouse.errors import SpanhouseError
 FIRST: Final = hashlib.sha256(b"spanhouse audit checkpoints 1").hexdigest()
 """What a tenant's first checkpoint has as the hash of the one before."""
 
+SUFFIX: Final = ".jsonl"
+"""How files of checkpoints end, each with a signed one a line."""
+KEYS_FILE: Final = "audit-keys.json"
+"""The file beside them with the public keys that verify them."""
+
 _FIELDS: Final = frozenset({"tenant", "number", "time", "previous", "heads", "events", "kept_from", "key_id"})
 
 

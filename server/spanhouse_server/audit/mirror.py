@@ -13,10 +13,8 @@ from sqlalchemy import Engine
 
 from spanhouse.errors import SpanhouseError
 from spanhouse_server.audit import table
-from spanhouse_server.audit.checkpoint import CheckpointError, Signed
+from spanhouse_server.audit.checkpoint import KEYS_FILE, SUFFIX, CheckpointError, Signed
 
-SUFFIX: Final = ".jsonl"
-KEYS_FILE: Final = "audit-keys.json"
 _AT_ONCE: Final = 500
 _LONGEST: Final = 200
 
