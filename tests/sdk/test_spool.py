@@ -90,7 +90,7 @@ def test_what_was_delivered_leaves_nothing_behind(telemetry: OtlpSink, tmp_path:
 
 
 def test_the_next_start_sends_what_the_last_one_could_not(sink: OtlpSink) -> None:
-    """A server that is away longer than the process lives: nothing is lost, and each record comes once."""
+    """A server that is away longer than the process lives: nothing is lost; what comes twice is told by its id."""
     sink.always(Answer(503))
     sh.init("shop", url=sink.url, tenant="acme")
     with sh.run("refund", request_id="R-1") as run:
@@ -101,8 +101,13 @@ def test_the_next_start_sends_what_the_last_one_could_not(sink: OtlpSink) -> Non
     sink.always(None)
     sh.init("shop", url=sink.url, tenant="acme")
     assert sh.flush()
-    assert [event.event_name for event in sink.audit] == ["run.start", "decision", "run.end"]
-    assert len(sink.pending) == len(sink.spans) == 1
+    assert {event.attributes["spanhouse.audit.seq"]: event.event_name for event in sink.audit} == {
+        1: "run.start",
+        2: "decision",
+        3: "run.end",
+    }
+    assert {span.span_id for span in sink.pending} == {span.span_id for span in sink.spans}
+    assert len({span.span_id for span in sink.spans}) == 1
     assert sink.audit[0].attributes["spanhouse.request_id"] == "R-1"
     assert sink.audit[0].time > 0
 
