@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from glob import escape
 from typing import Literal
 
 from spanhouse.errors import RunStopped
 from spanhouse.stop_reasons import Outcome, StopCode, StopReason
 from spanhouse_runtime.control import Control
+from spanhouse_runtime.credentials import Secrets
 from spanhouse_runtime.guard import Approver, Breakers, Guard, Rate, Rates, SharedBudgets
 from spanhouse_runtime.idempotency import IdempotencyStore, MemoryIdempotencyStore
 from spanhouse_runtime.limits import Limits
@@ -17,11 +19,17 @@ from spanhouse_runtime.loops.goal import GoalCheck
 from spanhouse_runtime.model import Message, Model
 from spanhouse_runtime.model_step import ask_model, check_last_answer
 from spanhouse_runtime.money import Price, usd
-from spanhouse_runtime.policy import Policy
+from spanhouse_runtime.policy import CallPolicy, Policy
+from spanhouse_runtime.repeated_errors import forget_equal_errors
 from spanhouse_runtime.result import RunResult, last_answer
+from spanhouse_runtime.reviews import Review, ReviewList
 from spanhouse_runtime.session import Session, Setup
+from spanhouse_runtime.tool_cache import ToolCache
+from spanhouse_runtime.tool_result import AfterTool
+from spanhouse_runtime.tool_rules import check_agent, own_breakers
 from spanhouse_runtime.tool_step import answer_call
 from spanhouse_runtime.tools import Function, Tool, Toolbox
+from spanhouse_runtime.undoing import undo
 
 HANDOVER_TOOLS = ("transfer_to_human*", "escalate_to_human*")
 
@@ -46,6 +54,8 @@ class Agent:
         rates: paces by glob over tool names.
         breakers: shared with other agents; without it, the agent's own.
         idempotency: where calls of ``once`` tools are remembered; without it, in memory for the life of the agent.
+        secrets: where the credentials come from that tools' functions are given.
+        after_tool: looks at every result before the model does, and may change or withhold it.
         handover: globs of the tools that hand the run to a person; a successful call ends it with ``escalated``.
         on_timeout: whether a tool that does not answer in time ends the run, or is told to the model as an error.
         clock: seconds that only grow; for ``max_seconds``.
@@ -61,7 +71,7 @@ class Agent:
         tools: Iterable[Tool | Function] = (),
         *,
         limits: Limits | None = None,
-        policy: Policy | Callable[[], Policy] | None = None,
+        policy: CallPolicy | Callable[[], CallPolicy] | None = None,
         instructions: str = "",
         version: str | None = None,
         price: Price | Mapping[str, Price] | None = None,
@@ -73,16 +83,20 @@ class Agent:
         rates: Rates | Mapping[str, Rate] | None = None,
         breakers: Breakers | None = None,
         idempotency: IdempotencyStore | None = None,
+        secrets: Secrets | None = None,
+        after_tool: AfterTool | None = None,
         handover: Iterable[str] = HANDOVER_TOOLS,
         on_timeout: Literal["stop", "tell_model"] = "stop",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         toolbox = Toolbox(tools)
+        check_agent(toolbox.tools, shared_breakers=breakers is not None, secrets=secrets is not None)
         self.version = version
         self.guard = Guard(
             name,
             limits=limits,
             policy=Policy(allow=tuple(toolbox.names)) if policy is None else policy,
+            traits={escape(made.name): made.traits for made in toolbox.tools},
             prices=price,
             control=control,
             approver=approver,
@@ -90,7 +104,7 @@ class Agent:
             loops=loops,
             goal=goal,
             rates=rates,
-            breakers=breakers,
+            breakers=breakers or Breakers(clock=clock, by_tool=own_breakers(toolbox.tools)),
             clock=clock,
         )
         self.setup = Setup(
@@ -101,7 +115,32 @@ class Agent:
             idempotency=MemoryIdempotencyStore() if idempotency is None else idempotency,
             handover=tuple(handover),
             on_timeout=on_timeout,
+            secrets=secrets,
+            after_tool=after_tool,
+            cache=ToolCache(clock=clock),
+            reviews=ReviewList(clock),
         )
+
+    @property
+    def reviews(self) -> list[Review]:
+        """The updates of this process that may still be taken back, the newest last."""
+        return self.setup.reviews.open()
+
+    def undo(self, call: str, *, by: str, reason: str = "") -> str:
+        """Take an update back with its tool's ``undo``, and return what that returned, as text.
+
+        The undoing is a recorded run of its own, in the tenant and under the request id of the first one.
+
+        Args:
+            call: the review's id, or the call's.
+            by: who wants it taken back.
+            reason: why.
+
+        Raises:
+            UndoRefused: it is not on the review list any more, or its tool cannot undo.
+            Exception: what ``undo`` raised; the update stays on the list.
+        """
+        return undo(self.setup, call, by=by, reason=reason)
 
     def run(
         self,
@@ -112,6 +151,7 @@ class Agent:
         user_id: str | None = None,
         session_id: str | None = None,
         environment: str | None = None,
+        roles: Iterable[str] = (),
         task_id: str | None = None,
         task_type: str | None = None,
         variant: str | None = None,
@@ -127,6 +167,7 @@ class Agent:
             user_id: whom the run serves.
             session_id: the conversation it is part of.
             environment: deployment environment.
+            roles: of the caller it serves, for the policy; from who was authenticated, never from a model.
             task_id: the task's own id or short name.
             task_type: the kind of task.
             variant: the variant of an experiment.
@@ -145,6 +186,7 @@ class Agent:
             user_id=user_id,
             tenant=tenant,
             environment=environment,
+            roles=roles,
             task=task_id,
             task_type=task_type,
             variant=variant,
@@ -180,6 +222,7 @@ def _drive(session: Session) -> tuple[str, StopReason]:
         while (response := ask_model(session)).tool_calls:
             for call in response.tool_calls:
                 answer = answer_call(session, call)
+                forget_equal_errors(session.messages, answer)
                 session.messages.append(Message("tool", answer, tool_call_id=call.id))
         check_last_answer(response)
     except RunStopped as raised:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from spanhouse.runs import Run
+from spanhouse_runtime.credentials import Secrets
 from spanhouse_runtime.guard import Guard, GuardedRun
 from spanhouse_runtime.idempotency import IdempotencyStore
 from spanhouse_runtime.model import Message, Model, Usage
 from spanhouse_runtime.result import Tally
+from spanhouse_runtime.reviews import ReviewList
+from spanhouse_runtime.tool_cache import ToolCache
+from spanhouse_runtime.tool_result import AfterTool
 from spanhouse_runtime.tools import Toolbox
 
 
@@ -25,6 +29,10 @@ class Setup:
     idempotency: IdempotencyStore
     handover: tuple[str, ...]
     on_timeout: Literal["stop", "tell_model"]
+    secrets: Secrets | None = None
+    after_tool: AfterTool | None = None
+    cache: ToolCache = field(default_factory=ToolCache)
+    reviews: ReviewList = field(default_factory=ReviewList)
 
 
 class Session:

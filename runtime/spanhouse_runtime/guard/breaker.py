@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -149,18 +149,23 @@ class Breakers:
     """The breakers of a process, one for each tool (or model) and tenant: one tenant's bad key is not another's.
 
     Args:
-        settings: of all of them.
+        settings: of those not named in ``by_tool``.
         clock: seconds that only grow.
+        by_tool: settings of their own, by the tool's name.
     """
 
     def __init__(
-        self, settings: BreakerSettings = BreakerSettings(), clock: Callable[[], float] = time.monotonic
+        self,
+        settings: BreakerSettings = BreakerSettings(),
+        clock: Callable[[], float] = time.monotonic,
+        by_tool: Mapping[str, BreakerSettings] | None = None,
     ) -> None:
-        self._settings, self._clock = settings, clock
+        self._settings, self._clock, self._by_tool = settings, clock, dict(by_tool or {})
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._lock = threading.Lock()
 
     def of(self, tool: str, tenant: str) -> Breaker:
         """Return the breaker of a tool for a tenant."""
         with self._lock:
-            return self._breakers.setdefault((tool, tenant), Breaker(self._settings, self._clock))
+            fresh = Breaker(self._by_tool.get(tool, self._settings), self._clock)
+            return self._breakers.setdefault((tool, tenant), fresh)
