@@ -6,7 +6,7 @@ No match is a denial. A grant lifts a denial that no rule has said, or a questio
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -56,11 +56,19 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A policy's decision on one call, with the rule that made it and why."""
+    """A policy's decision on one call.
+
+    Attributes:
+        decision: allow, deny or ask.
+        rule: what made it.
+        why: its reason.
+        can_be_lifted: a grant may let the call through all the same.
+    """
 
     decision: Decision
     rule: str
     why: str = ""
+    can_be_lifted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,9 +299,7 @@ class Policy(BaseModel):
 
         A rule that cannot be judged denies: an odd argument must not slip past a rule that was meant for it.
         """
-        verdict, said_by_a_rule = self._by_rules(tool, arguments, caller)
-        if verdict.decision is Decision.ASK or (verdict.decision is Decision.DENY and not said_by_a_rule):
-            verdict = self._by_grants(tool, arguments, caller, verdict)
+        verdict = lifted(self._by_rules(tool, arguments, caller), self.grants, tool, arguments, caller)
         done = action or self.action_of(tool)
         if verdict.decision is Decision.ALLOW and done in ALWAYS_ASK:
             return Verdict(Decision.ASK, ALWAYS_ASK_RULE, f"{done} is always asked; rule {verdict.rule!r} allows it")
@@ -303,23 +309,28 @@ class Policy(BaseModel):
         """Return what the policy says a tool does to the world; empty where it says nothing."""
         return next((action for glob, action in self.actions.items() if fnmatchcase(tool, glob)), "")
 
-    def _by_rules(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> tuple[Verdict, bool]:
+    def _by_rules(self, tool: str, arguments: Mapping[str, Any], caller: Caller) -> Verdict:
         for rule in self.rules:
             try:
                 if rule.matches(tool, arguments, caller):
-                    return Verdict(rule.decision, rule.name, rule.why), True
+                    return Verdict(rule.decision, rule.name, rule.why, rule.decision is Decision.ASK)
             except Unanswerable as problem:
-                return Verdict(Decision.DENY, rule.name, f"cannot be judged: {problem}"), True
+                return Verdict(Decision.DENY, rule.name, f"cannot be judged: {problem}")
         if any(fnmatchcase(tool, glob) for glob in self.allow):
-            return Verdict(Decision.ALLOW, ALLOWLIST_RULE), False
-        return Verdict(Decision.DENY, DEFAULT_RULE, f"{tool} is not on the allowlist"), False
+            return Verdict(Decision.ALLOW, ALLOWLIST_RULE)
+        return Verdict(Decision.DENY, DEFAULT_RULE, f"{tool} is not on the allowlist", can_be_lifted=True)
 
-    def _by_grants(self, tool: str, arguments: Mapping[str, Any], caller: Caller, before: Verdict) -> Verdict:
-        for grant in self.grants:
+
+def lifted(
+    verdict: Verdict, grants: Iterable[Grant], tool: str, arguments: Mapping[str, Any], caller: Caller
+) -> Verdict:
+    """Return the verdict, or one that allows where it can be lifted and a grant covers the call."""
+    if verdict.can_be_lifted:
+        for grant in grants:
             if grant.covers(tool, arguments, caller):
                 until = f"granted by {grant.by} until {grant.until.isoformat()}"
                 return Verdict(Decision.ALLOW, grant.rule, f"{until}: {grant.why}" if grant.why else until)
-        return before
+    return verdict
 
 
 def _touches(path: str, value: Any, globs: tuple[str, ...], *, lets_through: bool) -> bool:  # noqa: ANN401 - JSON

@@ -232,11 +232,12 @@ class Client:
         limits: Mapping[str, float] | None = None,
         tool: str | None = None,
         arguments: Mapping[str, Any] | None = None,
+        resources: Mapping[str, Sequence[str]] | None = None,
     ) -> Json:
         """Set a control flag and return it; needs the operator token.
 
         Args:
-            action: stop, disable, enable, pause, tighten, raise, edit_next or refuse_next.
+            action: stop, disable, enable, pause, tighten, raise, edit_next, refuse_next or grant.
             scope: run, agent, tool, user, tenant or all.
             target: the run id, agent, tool, user or tenant meant; none for scope all.
             tenant: the tenant it holds for; none: all.
@@ -247,6 +248,8 @@ class Client:
                 ``max_tokens``, as many as are meant.
             tool: for edit_next and refuse_next: calls of this tool alone.
             arguments: for edit_next: what the call is made with.
+            resources: for grant: globs of the paths and URLs it lets through, by the argument that names them; any
+                without it. Its ``tool`` is a glob over tool names.
         """
         said = {
             "action": action,
@@ -259,6 +262,7 @@ class Client:
             "limits": limits and dict(limits),
             "tool": tool,
             "arguments": None if arguments is None else dict(arguments),
+            "resources": resources and {name: list(globs) for name, globs in resources.items()},
         }
         body = {key: value for key, value in said.items() if value is not None}
         return _json(self._request("POST", "/api/v1/control", json=body))

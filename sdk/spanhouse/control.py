@@ -20,7 +20,7 @@ from spanhouse.errors import ServerError
 from spanhouse.flag_cache import FlagCache, default_path
 from spanhouse.notices import warn_once
 
-SEVERITY = ("stop", "disable", "pause", "tighten", "raise", "refuse_next", "edit_next", "enable")
+SEVERITY = ("stop", "disable", "pause", "tighten", "raise", "refuse_next", "edit_next", "grant", "enable")
 """Actions, the strongest first: where several flags match, the strongest answers."""
 
 
@@ -30,8 +30,9 @@ class Flag:
 
     Attributes:
         limits: what ``tighten`` and ``raise`` change, such as ``{"max_usd": 0.1}``.
-        tool: whose next call ``edit_next`` and ``refuse_next`` mean; empty for any tool's.
+        tool: whose next call ``edit_next`` and ``refuse_next`` mean; empty for any tool's. What ``grant`` lets through.
         arguments: what ``edit_next`` has the call made with.
+        resources: for ``grant``: globs of the paths and URLs, by the argument that names them.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Flag:
     limits: Mapping[str, float] = field(default_factory=dict)
     tool: str = ""
     arguments: Mapping[str, Any] | None = None
+    resources: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, said: Mapping[str, Any]) -> Self:
@@ -63,6 +65,7 @@ class Flag:
             limits={str(name): float(value) for name, value in (said.get("limits") or {}).items()},
             tool=str(said.get("tool") or ""),
             arguments=said.get("arguments"),
+            resources=dict(said.get("resources") or {}),
         )
 
 

@@ -11,7 +11,7 @@ from spanhouse_runtime.guard.approval import ApprovalAnswer, ApprovalRequest, Ap
 from spanhouse_runtime.guard.calls import ToolAsk
 from spanhouse_runtime.guard.flow import Blocking, Flow, Wait
 from spanhouse_runtime.guard.judging import because, judge, record_denied, refusal
-from spanhouse_runtime.policy import Decision, Policy, Verdict
+from spanhouse_runtime.policy import CallPolicy, Decision, Verdict
 from spanhouse_runtime.state import RunState
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.25
 
 
-def approved(guarded: GuardedRun, policy: Policy, ask: ToolAsk, verdict: Verdict) -> Flow[tuple[ToolAsk, Verdict]]:
+def approved(guarded: GuardedRun, policy: CallPolicy, ask: ToolAsk, verdict: Verdict) -> Flow[tuple[ToolAsk, Verdict]]:
     """Return the call a person let through, which may have other arguments, and the verdict it goes under.
 
     Raises:
@@ -57,7 +57,7 @@ def approved(guarded: GuardedRun, policy: Policy, ask: ToolAsk, verdict: Verdict
 
 
 def _still_allowed(
-    guarded: GuardedRun, policy: Policy, ask: ToolAsk, verdict: Verdict, answer: ApprovalAnswer
+    guarded: GuardedRun, policy: CallPolicy, ask: ToolAsk, verdict: Verdict, answer: ApprovalAnswer
 ) -> tuple[ToolAsk, Verdict]:
     changed = ask
     if answer.arguments is not None:
@@ -72,7 +72,7 @@ def _still_allowed(
             after=args_hash(changed.arguments),
         )
     # While a person thought the policy may have changed; and what they wrote has been judged by nobody yet.
-    now = guarded.guard.policy()
+    now = guarded.policy()
     if now.fingerprint != policy.fingerprint or changed is not ask:
         verdict = judge(guarded, now, changed)
         if verdict.decision is Decision.DENY:
@@ -82,7 +82,7 @@ def _still_allowed(
 
 
 def _answered(
-    guarded: GuardedRun, policy: Policy, approver: Approver, ask: ToolAsk, verdict: Verdict
+    guarded: GuardedRun, policy: CallPolicy, approver: Approver, ask: ToolAsk, verdict: Verdict
 ) -> Flow[tuple[str, ApprovalAnswer | None]]:
     run, guard = guarded.run, guarded.guard
     request = ApprovalRequest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
 from spanhouse.content import as_text
@@ -22,7 +22,7 @@ from spanhouse_runtime.limits import Limits
 from spanhouse_runtime.loops import LoopSettings
 from spanhouse_runtime.loops.goal import GoalCheck
 from spanhouse_runtime.money import Price
-from spanhouse_runtime.policy import Policy
+from spanhouse_runtime.policy import CallPolicy
 from spanhouse_runtime.traits import ToolTraits, TraitsByTool
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,7 +62,7 @@ class Guard:
         self,
         name: str,
         *,
-        policy: Policy | Callable[[], Policy],
+        policy: CallPolicy | Callable[[], CallPolicy],
         traits: Mapping[str, ToolTraits] | None = None,
         limits: Limits | None = None,
         prices: Price | Mapping[str, Price] | None = None,
@@ -94,9 +94,9 @@ class Guard:
         self._policy = policy
         self._prices = prices
 
-    def policy(self) -> Policy:
+    def policy(self) -> CallPolicy:
         """Return the policy in force now."""
-        return self._policy if isinstance(self._policy, Policy) else self._policy()
+        return self._policy() if callable(self._policy) else self._policy
 
     def price_of(self, model: str) -> Price | None:
         """Return what a model costs; None where that is not known."""
@@ -104,15 +104,22 @@ class Guard:
             return self._prices
         return self._prices.get(model)
 
-    def run(self, name: str = "", **identity: Any) -> GuardedRun:  # noqa: ANN401 - as spanhouse.run takes them
+    def run(
+        self,
+        name: str = "",
+        *,
+        roles: Iterable[str] = (),
+        **identity: Any,  # noqa: ANN401 - as spanhouse.run takes them
+    ) -> GuardedRun:
         """Return a guarded run to enter with ``with``.
 
         Args:
             name: what the run does; the agent's name where not given.
+            roles: of the caller it serves, for the policy; from who was authenticated, never from a model.
             identity: ``request_id``, ``tenant``, ``user_id`` and so on, as ``spanhouse.run`` takes them.
         """
         run = new_run(name or self.name, **{"agent": self.name, **identity})
-        return GuardedRun(self, run, task=as_text(identity.get("input") or ""))
+        return GuardedRun(self, run, task=as_text(identity.get("input") or ""), roles=roles)
 
     @overload
     def tool(self, function: F, /) -> F: ...
@@ -140,6 +147,6 @@ class Guard:
             return lambda bare: guarded(bare, name=name, polling=polling, action=action, cost_usd=cost_usd)
         return guarded(function, name=name, polling=polling, action=action, cost_usd=cost_usd)
 
-    def attach(self, run: Run, *, task: str = "") -> GuardedRun:
+    def attach(self, run: Run, *, task: str = "", roles: Iterable[str] = ()) -> GuardedRun:
         """Return the guard of a run that somebody else has opened and will close; ``task`` is what it was asked."""
-        return GuardedRun(self, run, owns=False, task=task)
+        return GuardedRun(self, run, owns=False, task=task, roles=roles)

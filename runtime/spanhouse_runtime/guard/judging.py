@@ -10,21 +10,25 @@ from spanhouse.stop_reasons import StopCode, StopReason
 from spanhouse.tool_calls import tool_call
 from spanhouse_runtime.guard.calls import CallRefused, ToolAsk
 from spanhouse_runtime.guard.caring import careful
-from spanhouse_runtime.policy import Policy, Verdict
+from spanhouse_runtime.policy import CallPolicy, Verdict, lifted
 
 if TYPE_CHECKING:
     from spanhouse_runtime.guard.run import GuardedRun
 
 
-def judge(guarded: GuardedRun, policy: Policy, ask: ToolAsk) -> Verdict:
+def judge(guarded: GuardedRun, policy: CallPolicy, ask: ToolAsk) -> Verdict:
     """Return the policy's verdict on a call and what its tool declares, written down as ``policy.decision``."""
-    verdict = careful(policy.decide(ask.tool, ask.arguments), guarded.guard.traits.of(ask.tool, ask.action))
+    caller, traits = guarded.caller, guarded.guard.traits.of(ask.tool, ask.action)
+    verdict = policy.decide(ask.tool, ask.arguments, caller)
+    verdict = lifted(verdict, guarded.steering.grants, ask.tool, ask.arguments, caller)
+    verdict = careful(verdict, traits)
     guarded.run.event(
         "policy.decision",
         tool=ask.tool,
         decision=verdict.decision.value,
         args_hash=args_hash(ask.arguments),
         rule=verdict.rule,
+        policy_version=policy.fingerprint,
         reason=verdict.why or None,
     )
     return verdict
@@ -49,7 +53,9 @@ def record_denied(guarded: GuardedRun, ask: ToolAsk, verdict: Verdict) -> None:
     guarded.denied(ask.tool)
 
 
-def refusal(guarded: GuardedRun, policy: Policy, ask: ToolAsk, code: StopCode, why: str) -> CallRefused | RunStopped:
+def refusal(
+    guarded: GuardedRun, policy: CallPolicy, ask: ToolAsk, code: StopCode, why: str
+) -> CallRefused | RunStopped:
     """Return what a refused call raises: the run's stop, or a refusal for the model where the policy says so."""
     if policy.on_deny == "stop":
         return guarded.stop(StopReason(code, ask.tool), why)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -27,6 +27,7 @@ from spanhouse_runtime.guard.steering import Steering
 from spanhouse_runtime.guard.tool_admission import ToolPermit, again_flow, tool_flow
 from spanhouse_runtime.limits import Changes, Limits, LimitsInForce
 from spanhouse_runtime.loops import LoopGuard
+from spanhouse_runtime.policy import Caller, CallPolicy
 from spanhouse_runtime.state import RunState, StateMachine
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ class GuardedRun:
         notes: what its model is to be told with the next thing it hears.
         near: limits that have come near, in the order they did.
         denials: calls that were asked for and never made, by tool.
+        roles: of the caller the run serves, for the policy.
     """
 
-    def __init__(self, guard: Guard, run: Run, *, owns: bool = True, task: str = "") -> None:
+    def __init__(self, guard: Guard, run: Run, *, owns: bool = True, task: str = "", roles: Iterable[str] = ()) -> None:
         self.guard = guard
         self.run = run
         self.loops = LoopGuard(guard.loops, guard.clock)
@@ -70,6 +72,8 @@ class GuardedRun:
         self.machine = StateMachine(self._state_changed)
         self.near: list[Near] = []
         self.denials: dict[str, int] = {}
+        self.roles = frozenset(roles)
+        self._policy_version = ""
         self._limits = LimitsInForce(guard.limits)
         self._owns = owns
         self._started = guard.clock()
@@ -80,6 +84,12 @@ class GuardedRun:
     def __enter__(self) -> Self:
         if self._owns:
             self.run.__enter__()
+        try:
+            self.policy()
+        except BaseException as error:
+            if self._owns:
+                self.run.__exit__(type(error), error, error.__traceback__)
+            raise
         self._token = CURRENT.set(self)
         return self
 
@@ -115,6 +125,21 @@ class GuardedRun:
                 )
                 self._books = Books(self.run, self.limits, subject, self.guard.budgets, self.near.append)
             return self._books
+
+    @property
+    def caller(self) -> Caller:
+        """For whom the run's calls are made, as policies see it."""
+        run = self.run
+        return Caller(self.roles, self.tenant, run.user_id or "", self.guard.name, run.run_id)
+
+    def policy(self) -> CallPolicy:
+        """Return the policy in force now; its version is written down where it is another than before."""
+        policy = self.guard.policy()
+        before, self._policy_version = self._policy_version, policy.fingerprint
+        if before != policy.fingerprint:
+            said = {"what": "policy", "fingerprint": policy.fingerprint, "before": before or None}
+            self.run.event("config", **said)
+        return policy
 
     @property
     def limits(self) -> Limits:

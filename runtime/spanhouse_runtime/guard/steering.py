@@ -14,7 +14,9 @@ from spanhouse.stop_reasons import StopCode
 from spanhouse_runtime.control import STALE
 from spanhouse_runtime.guard.calls import CallRefused, ToolAsk
 from spanhouse_runtime.guard.judging import record_denied
-from spanhouse_runtime.policy import Decision, Verdict
+from spanhouse_runtime.policies.granted import ACTION as GRANT
+from spanhouse_runtime.policies.granted import grants_of
+from spanhouse_runtime.policy import Decision, Grant, Verdict
 
 if TYPE_CHECKING:
     from spanhouse_runtime.guard.run import GuardedRun
@@ -23,9 +25,14 @@ _NEXT: Final = frozenset({"edit_next", "refuse_next"})
 
 
 class Steering:
-    """The flags a run has followed: a tightening for as long as it is in force, all else once. Safe for threads."""
+    """The flags a run has followed: a tightening for as long as it is in force, all else once. Safe for threads.
+
+    Attributes:
+        grants: what operators let the run do for a time.
+    """
 
     def __init__(self) -> None:
+        self.grants: tuple[Grant, ...] = ()
         self._tightened: dict[str, Flag] = {}
         self._done: set[str] = set()
         self._next: list[Flag] = []
@@ -37,8 +44,9 @@ class Steering:
         Raises:
             RunStopped: a flag says what cannot be followed; going on as before would not be what the operator wants.
         """
-        if not flags and not self._tightened and not self._next:
+        if not flags and not self._tightened and not self._next and not self.grants:
             return
+        self.grants = grants_of(flag for flag in flags if flag.action == GRANT)
         with self._lock:
             tightened = {flag.id: flag for flag in flags if flag.action == "tighten" and flag.scope != "tool"}
             raised = [flag for flag in flags if flag.action == "raise" and flag.id not in self._done]

@@ -67,6 +67,7 @@ class ToolPermit:
         self._close()
         guarded, ask, digest = self.guarded, self.ask, args_hash(self.ask.arguments)
         guarded.failures.worked(ask.tool)
+        guarded.people.worked()
         tell(guarded, ask.tool, self.breaker.worked())
         traits = guarded.guard.traits.of(ask.tool, ask.action)
         if traits.care is Care.REVIEW:
@@ -129,7 +130,7 @@ def tool_flow(guarded: GuardedRun, ask: ToolAsk) -> Flow[ToolPermit]:
     """
     yield from obey(guarded, ask.tool)
     ask = guarded.steering.next_call(guarded, ask)
-    policy = guarded.guard.policy()
+    policy = guarded.policy()
     verdict = judge(guarded, policy, ask)
     # A call that is refused again and again is a loop too.
     digest = args_hash(ask.arguments)

@@ -14,6 +14,7 @@ class PolicyDecision(AuditEvent, event="policy.decision"):
     decision: Literal["allow", "deny", "ask"]
     args_hash: str | None = None
     rule: str | None = None
+    policy_version: str | None = None
     reason: str | None = None
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from spanhouse_server.api.answers import json_answer
 from spanhouse_server.api.problems import Problem
-from spanhouse_server.control.details import checked_arguments, checked_limits
+from spanhouse_server.control.details import checked_arguments, checked_grant, checked_limits
 from spanhouse_server.control.flags import NEXT_SECONDS, OF_A_CALL, OF_A_RUN, WITH_LIMITS, Action, Scope
 from spanhouse_server.keys.gate import access_of
 from spanhouse_server.keys.rights import Access
@@ -40,6 +40,9 @@ class Decision(BaseModel):
     limits: dict[str, float] | None = Field(None, description="For tighten and raise, such as {'max_usd': 0.1}")
     tool: str = Field("", max_length=256, description="For edit_next and refuse_next: calls of this tool alone")
     arguments: dict[str, Any] | None = Field(None, description="For edit_next: what the call is made with")
+    resources: dict[str, list[str]] | None = Field(
+        None, description="For grant: globs of paths and URLs by argument, such as {'path': ['/data/**']}"
+    )
 
     @model_validator(mode="after")
     def _names_what_it_means(self) -> Decision:
@@ -66,8 +69,8 @@ class Decision(BaseModel):
         if action is Action.TIGHTEN and self.scope is Scope.TOOL:
             msg = "a tool has no limits to tighten: disable or pause it, or tighten runs, agents, users or tenants"
             raise ValueError(msg)
-        if self.tool and action not in OF_A_CALL:
-            msg = f"tool belongs to the actions edit_next and refuse_next; to {action.value} a tool, use scope tool"
+        if self.tool and action not in {*OF_A_CALL, Action.GRANT}:
+            msg = f"tool belongs to the actions edit_next, refuse_next and grant: to {action.value} one, use scope tool"
             raise ValueError(msg)
         if self.limits is not None:
             self.limits = checked_limits(self.limits)
@@ -77,10 +80,20 @@ class Decision(BaseModel):
             self.ttl_seconds = NEXT_SECONDS
         return self
 
+    @model_validator(mode="after")
+    def _grants_something(self) -> Decision:
+        if self.action is Action.GRANT:
+            checked_grant(self.scope, self.tool, self.ttl_seconds, self.resources or {})
+        elif self.resources is not None:
+            msg = "resources belong to the action grant, and to it alone"
+            raise ValueError(msg)
+        return self
+
     def as_flag(self) -> dict[str, Any]:
         """Return the keywords of ``flags.add``."""
-        said = self.model_dump(exclude={"limits", "tool", "arguments"})
+        said = self.model_dump(exclude={"limits", "tool", "arguments", "resources"})
         details = {"limits": self.limits, "tool": self.tool or None, "arguments": self.arguments}
+        details["resources"] = self.resources
         return {**said, "details": {name: value for name, value in details.items() if value is not None}}
 
 

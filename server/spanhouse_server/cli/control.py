@@ -44,6 +44,13 @@ _LIMITS = [
     click.option("--max-seconds", type=float, default=None, help="Seconds since the run began."),
 ]
 _RUN = click.argument("run_id")
+_RESOURCES = click.option(
+    "--resource",
+    "resources",
+    multiple=True,
+    metavar="ARGUMENT=GLOB",
+    help="Only paths or URLs that match, in this argument of the call; repeatable.",
+)
 _TOOL = click.option("--tool", default="", help="Calls of this tool alone; the next call of any tool without it.")
 
 
@@ -82,9 +89,22 @@ def _decision(given: dict[str, Any]) -> dict[str, Any]:
             raise click.UsageError(msg)
     if "run_id" in given:
         given |= {"scope": Scope.RUN.value, "target": given.pop("run_id")}
+    if "resources" in given:
+        given["resources"] = _resources(given.pop("resources")) or None
     if "arguments" in given:
         given["arguments"] = _arguments(given["arguments"])
     return given
+
+
+def _resources(texts: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        argument, equals, glob = text.partition("=")
+        if not (argument and equals and glob):
+            msg = f"{text!r} is no resource: write the argument and a glob, such as path=/data/**"
+            raise click.UsageError(msg)
+        found.setdefault(argument, []).append(glob)
+    return found
 
 
 def _arguments(text: str) -> dict[str, Any]:
@@ -143,6 +163,12 @@ for _command in (
         "spanhouse control refuse-next RUN --tool send_mail --reason 'wrong recipient'",
         [_RUN, _TOOL, _TENANT, _REASON, _BY, _TTL],
         name="refuse-next",
+    ),
+    _decide(
+        Action.GRANT,
+        "Let calls through for a time that a policy asks about or denies by default; never those a rule denies.",
+        "spanhouse control grant user ann --tool write_file --resource path=/data/** --ttl 3600 --reason 'INC-7'",
+        [*_WHOM, click.option("--tool", required=True, help="The tools it lets through; a glob."), _RESOURCES],
     ),
     _decide(Action.ENABLE, "Lift the flags in force for a target.", "spanhouse control enable tool http.get", _WHOM),
 ):

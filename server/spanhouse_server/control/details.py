@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+from spanhouse_runtime.policies.resources import check_pattern
 
 LIMITS: Final = ("max_steps", "max_tool_calls", "max_seconds", "max_usd", "max_tokens")
 """The limits of a run that an operator may change while it goes; in the units people set them in."""
@@ -35,6 +37,25 @@ def checked_limits(limits: Mapping[str, float]) -> dict[str, float]:
             msg = f"{name} is {value!r}: it must be a whole number"
             raise ValueError(msg)
     return {name: int(value) if name in _WHOLE else float(value) for name, value in limits.items()}
+
+
+def checked_grant(scope: str, tool: str, ttl_seconds: float | None, resources: Mapping[str, Sequence[str]]) -> None:
+    """Return if a grant says what it lets through, to whom, and until when.
+
+    Raises:
+        ValueError: it does not, or names resources in a way that would match nothing.
+    """
+    if scope == "tool" or not tool:
+        msg = "a grant needs the tool it lets through as tool, a glob, and whom it is for as scope: run, user, agent, …"
+        raise ValueError(msg)
+    if ttl_seconds is None:
+        msg = "a grant ends: say in how many seconds as ttl_seconds"
+        raise ValueError(msg)
+    for glob in (glob for globs in resources.values() for glob in globs):
+        check_pattern(glob)
+    if not all(resources.values()):
+        msg = "an argument without a glob would match nothing: leave it out to let any resource through"
+        raise ValueError(msg)
 
 
 def checked_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,9 @@ class Action(StrEnum):
     REFUSE_NEXT = "refuse_next"
     """Refuses the next tool call of one run; its model is told why."""
 
+    GRANT = "grant"
+    """Lets calls of a tool through that a policy asks about or denies by default, until the flag ends."""
+
 
 WITH_LIMITS = frozenset({Action.TIGHTEN, Action.RAISE})
 OF_A_CALL = frozenset({Action.EDIT_NEXT, Action.REFUSE_NEXT})
@@ -97,7 +100,7 @@ class Flag:
         """Return the flag as the API shows it: RFC 3339 times, null for what is not set."""
         row = asdict(self)
         details = row.pop("details")
-        row.update({name: details.get(name) for name in ("limits", "tool", "arguments")})
+        row.update({name: details.get(name) for name in ("limits", "tool", "arguments", "resources")})
         row["tenant"] = self.tenant or None
         row["target"] = self.target or None
         row["created_at"] = _stamp(self.created_at)

@@ -79,6 +79,7 @@ def test_a_call_that_is_let_through_is_judged_reserved_made_and_settled_in_that_
     order = [event.event_name for event in events if event.event_name != "state"]
     assert order == [
         "run.start",
+        "config",
         "budget.reserve",
         "model.call",
         "budget.settle",
