@@ -19,6 +19,7 @@ from spanhouse_runtime.loops.goal import GoalCheck
 from spanhouse_runtime.model import Message, Model
 from spanhouse_runtime.model_step import ask_model, check_last_answer
 from spanhouse_runtime.money import Price, usd
+from spanhouse_runtime.people.escalation import EscalationRules
 from spanhouse_runtime.policy import CallPolicy, Policy
 from spanhouse_runtime.repeated_errors import forget_equal_errors
 from spanhouse_runtime.result import RunResult, last_answer
@@ -48,6 +49,7 @@ class Agent:
         price: what the model costs; needed where ``max_usd`` is set.
         control: where an operator's flags come from.
         approver: carries questions to people; without one, a call the policy wants asked is refused.
+        escalation: when runs are handed to a person; without it, where a tool or the agent says so.
         budgets: budgets that runs and processes share.
         loops: how soon a run counts as going in circles.
         goal: looks now and then whether a run still serves its task.
@@ -77,6 +79,7 @@ class Agent:
         price: Price | Mapping[str, Price] | None = None,
         control: Control | None = None,
         approver: Approver | None = None,
+        escalation: EscalationRules | None = None,
         budgets: SharedBudgets | None = None,
         loops: LoopSettings | None = None,
         goal: GoalCheck | None = None,
@@ -100,6 +103,7 @@ class Agent:
             prices=price,
             control=control,
             approver=approver,
+            escalation=escalation,
             budgets=budgets,
             loops=loops,
             goal=goal,

@@ -15,9 +15,11 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from spanhouse.client_people import PeopleApi
 from spanhouse.errors import ServerError
 from spanhouse.following import QUIET_SECONDS, follow
 from spanhouse.frames import ARROW, Answer, Export
+from spanhouse.http_errors import decoded as _json
 from spanhouse.http_errors import refused, unreachable
 from spanhouse.settings import Signal, base_url, is_loopback, token_in
 
@@ -32,7 +34,7 @@ _CONTROL_TIMEOUT = 5.0
 """Seconds a control answer may be late: an agent that cannot hear its operator should know soon."""
 
 
-class Client:
+class Client(PeopleApi):
     """Speaks the server's API; every method returns the decoded JSON of ``docs/architecture.md``.
 
     What lists rows has them all as a table too: ``Client().runs(since="7d").frame()``, ``.pandas()``, ``.arrow()``; see
@@ -108,6 +110,22 @@ class Client:
     def audit(self, **filters: Any) -> Answer:  # noqa: ANN401 - text, number or list
         """Return one page of audit events: ``{"events": [...], "next_cursor": ...}``."""
         return self._rows("/api/v1/audit", filters)
+
+    def audit_checkpoints(self, **filters: Any) -> Json:  # noqa: ANN401 - text or number
+        """Return signed checkpoints and the keys that verify them: ``{"checkpoints": [...], "keys": [...]}``.
+
+        Args:
+            **filters: ``tenant``, without which it is the last one of each; ``after`` (a number) and ``limit``.
+        """
+        return self._get("/api/v1/audit/checkpoints", filters)
+
+    def audit_schema(self) -> Json:
+        """Return the JSON Schema of each audit event's own fields: ``{"events": {name: schema}}``."""
+        return self._get("/api/v1/audit/schema")
+
+    def rotate_audit_key(self) -> Json:
+        """Replace the key that signs checkpoints and return the new public one; needs the operator token."""
+        return _json(self._request("POST", "/api/v1/audit/rotate-key"))
 
     def iter_audit(self, **filters: Any) -> Iterator[Json]:  # noqa: ANN401 - text, number or list
         """Yield all audit events that match, page by page."""
@@ -443,18 +461,6 @@ class Client:
         if not answer.ok:
             raise refused(answer)
         return answer
-
-
-def _json(answer: requests.Response) -> Json:
-    try:
-        document = answer.json()
-    except ValueError as error:
-        msg = f"{answer.url} answered {answer.status_code} without JSON: is a Spanhouse server behind this URL?"
-        raise ServerError(msg, status=answer.status_code) from error
-    if not isinstance(document, dict):
-        msg = f"{answer.url} answered a JSON {type(document).__name__} where an object belongs"
-        raise ServerError(msg, status=answer.status_code)
-    return document
 
 
 def _query(value: Any) -> str:  # noqa: ANN401 - text, number or list

@@ -31,6 +31,23 @@ def refused(response: requests.Response) -> ServerError:
     return ServerError(message, status=response.status_code, problem=problem)
 
 
+def decoded(answer: requests.Response) -> dict[str, Any]:
+    """Return the JSON object of an answer.
+
+    Raises:
+        ServerError: it is none.
+    """
+    try:
+        document = answer.json()
+    except ValueError as error:
+        msg = f"{answer.url} answered {answer.status_code} without JSON: is a Spanhouse server behind this URL?"
+        raise ServerError(msg, status=answer.status_code) from error
+    if not isinstance(document, dict):
+        msg = f"{answer.url} answered a JSON {type(document).__name__} where an object belongs"
+        raise ServerError(msg, status=answer.status_code)
+    return document
+
+
 def _problem(response: requests.Response) -> dict[str, Any]:
     if "json" not in response.headers.get("content-type", ""):
         return {}

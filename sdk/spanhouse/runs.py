@@ -29,6 +29,7 @@ from spanhouse.failures import record_exception
 from spanhouse.identity import run_id_of
 from spanhouse.notices import warn_once
 from spanhouse.processors import pending_record
+from spanhouse.propagation import RemoteRun, remote_run
 from spanhouse.stop_reasons import Outcome, StopCode, StopReason
 
 StepKind = Literal["plan", "model", "tool", "wait", "other"]
@@ -39,6 +40,7 @@ class _Shared:
     """What a run and the sub-agents inside it have in common."""
 
     run_id: str
+    stream: str = ""
     trail: AuditTrail = field(default_factory=AuditTrail)
     spans: int = 0
     step: tuple[int, StepKind] | None = None
@@ -95,6 +97,7 @@ class Run:
         self._attributes: dict[str, str] = {}
         self._common: dict[str, str] = {}
         self._is_root = True
+        self._caller: RemoteRun | None = None
         self._input = input
         self._reason: StopReason | None = None
         self._outcome: Outcome | None = None
@@ -109,7 +112,8 @@ class Run:
         if telemetry is None:
             warn_once("no-init", "spanhouse.init() has not been called: runs and calls are not recorded")
         outer = current_run()
-        self._inherit(outer)
+        self._caller = remote_run() if outer is None else None
+        self._inherit(outer or self._caller)
         tracer = trace.NoOpTracer() if telemetry is None else telemetry.tracer
         self._span = tracer.start_span(f"invoke_agent {self.agent}", attributes={keys.OPERATION: "invoke_agent"})
         self._started = time.perf_counter()
@@ -120,11 +124,15 @@ class Run:
         if outer:
             self._shared = outer._shared  # noqa: SLF001 - the same class
         else:
-            self._shared.run_id = run_id_of(self.trace_id, self.span_id)
+            own = run_id_of(self.trace_id, self.span_id)
+            self._shared.run_id = (self._caller and self._caller.run_id) or own
+            self._shared.stream = own
         self.run_id = self._shared.run_id
-        self._is_root = outer is None
+        self._is_root = outer is None and self._shared.run_id == self._shared.stream
         self._attributes = self._identity()
         self._common = {key: value for key, value in self._attributes.items() if key in _COMMON_EVENT_KEYS}
+        if self._shared.stream != self.run_id:
+            self._common[keys.AUDIT_STREAM] = self._shared.stream
         self._content = Content(self._span, captured=telemetry is not None and telemetry.settings.capture_content)
         self._describe()
         self._token: Token[Context] = otel_context.attach(with_run(self, trace.set_span_in_context(self._span)))
@@ -176,11 +184,11 @@ class Run:
         """Record what the run answered."""
         self._content.set(keys.OUTPUT, value)
 
-    def escalate(self, why: str = "") -> None:
+    def escalate(self, why: str = "", **more: Any) -> None:  # noqa: ANN401 - further fields of the event
         """Mark the run as handed to a human, and write an ``escalation`` event. Does not end the run."""
         self._escalated = True
         self._span.set_attribute(keys.ESCALATED, True)
-        self.event("escalation", reason=why or None)
+        self.event("escalation", reason=why or None, **more)
 
     def budget(self, limits: Mapping[str, Mapping[str, SupportsFloat | None]]) -> None:
         """Record limits and what was used of them, ``{"max_usd": {"limit": 1.0, "used": 0.2}}``; written at the end."""
@@ -219,11 +227,13 @@ class Run:
             with self._shared.lock:
                 self._shared.spans += 1
 
-    def _inherit(self, outer: Run | None) -> None:
+    def _inherit(self, outer: Run | RemoteRun | None) -> None:
         telemetry = active()
         for name in ("request_id", "session_id", "user_id", "tenant", "environment"):
             if getattr(self, name) is None:
-                said = getattr(outer, name) if outer else getattr(telemetry and telemetry.settings, name, None)
+                said = outer and getattr(outer, name)
+                if not said and not isinstance(outer, Run):
+                    said = getattr(telemetry and telemetry.settings, name, None)
                 setattr(self, name, said or None)
 
     def _identity(self) -> dict[str, str]:

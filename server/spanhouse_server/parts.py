@@ -12,6 +12,7 @@ from spanhouse_alerts.engine import AlertEngine
 from spanhouse_analysis.job import FactsJob
 from spanhouse_collector.pipeline import Pipeline
 from spanhouse_collector.policy import PolicyFile
+from spanhouse_server.approvals.desk import Desk
 from spanhouse_server.audit.job import Checkpointing
 from spanhouse_server.audit.trail import Trail
 from spanhouse_server.caps import CappedStore, QueryCaps
@@ -41,6 +42,7 @@ class Parts:
     facts: FactsJob
     alerts: AlertEngine
     board: Board
+    desk: Desk
     trail: Trail
     checkpoints: Checkpointing
     operator_token: str

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
+from prometheus_client import Gauge
 from sqlalchemy import Engine
 from starlette.responses import RedirectResponse
 
@@ -31,6 +32,7 @@ from spanhouse_collector.redaction.settings import Redacting, key_in
 from spanhouse_server import token
 from spanhouse_server.api import (
     alerts,
+    approvals,
     audit,
     backup,
     control,
@@ -56,6 +58,7 @@ from spanhouse_server.api import (
 )
 from spanhouse_server.api.hosts import LoopbackNamesOnly
 from spanhouse_server.api.ids import SentPaths
+from spanhouse_server.approvals.desk import Desk
 from spanhouse_server.audit import signing
 from spanhouse_server.audit.job import Checkpointing
 from spanhouse_server.audit.mirror import Mirror
@@ -175,6 +178,12 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             "policy_refused", "1 while the policy file cannot be used and the last good one holds.", policy.is_refused
         )
         engine = AlertEngine.over(store, state, rules, clock=clock, base_url=settings.url)
+        desk = Desk(state, clock)
+        Gauge(
+            "spanhouse_server_approvals_waiting",
+            "Questions of agents that wait for a person.",
+            registry=pipeline.metrics.registry,
+        ).set_function(desk.waiting)
         operator_token = token.ensure(data)
         guard = Guard(
             state,
@@ -193,6 +202,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             facts=facts,
             alerts=engine,
             board=Board(state, clock),
+            desk=desk,
             trail=trail,
             checkpoints=checkpoints,
             operator_token=operator_token,
@@ -272,7 +282,7 @@ def _routers(role: str) -> list[APIRouter]:
             export,
         ),
     )
-    return [part.router for part in (*readings, control, keys, reprocess, sql, deletions, backup)]
+    return [part.router for part in (*readings, control, approvals, keys, reprocess, sql, deletions, backup)]
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -301,6 +311,8 @@ def create_app(parts: Parts) -> FastAPI:
             stack.callback(parts.reprocessing.stop)
             trail = asyncio.create_task(parts.trail.run())
             stack.push_async_callback(_ended, trail)
+            sweep = asyncio.create_task(parts.desk.run())
+            stack.push_async_callback(_ended, sweep)
             stack.push_async_callback(parts.tail.close)
             if parts.settings.role != Role.COLLECTOR:
                 # Jobs write events through the pipeline and may wait for the store: not on the loop that serves others.

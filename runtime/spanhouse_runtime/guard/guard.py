@@ -22,6 +22,7 @@ from spanhouse_runtime.limits import Limits
 from spanhouse_runtime.loops import LoopSettings
 from spanhouse_runtime.loops.goal import GoalCheck
 from spanhouse_runtime.money import Price
+from spanhouse_runtime.people.escalation import BY_HAND, EscalationRules
 from spanhouse_runtime.policy import CallPolicy
 from spanhouse_runtime.traits import ToolTraits, TraitsByTool
 
@@ -47,6 +48,7 @@ class Guard:
         control: where an operator's flags come from.
         approver: carries questions to people; without one, what a policy wants asked is refused.
         approval_seconds: how long a person has; after that the call is refused.
+        escalation: when runs are handed to a person; without it, where the agent says so or is not sure enough.
         budgets: budgets that runs and processes share.
         loops: how soon a run counts as going in circles.
         goal: looks now and then whether a run still serves its task.
@@ -69,6 +71,7 @@ class Guard:
         control: Control | None = None,
         approver: Approver | None = None,
         approval_seconds: float = APPROVAL_SECONDS,
+        escalation: EscalationRules | None = None,
         budgets: SharedBudgets | None = None,
         loops: LoopSettings | None = None,
         goal: GoalCheck | None = None,
@@ -85,6 +88,7 @@ class Guard:
         self.control = control
         self.approver = approver
         self.approval_seconds = approval_seconds
+        self.escalation = escalation or BY_HAND
         self.budgets = budgets
         self.loops = loops or LoopSettings()
         self.goal = goal

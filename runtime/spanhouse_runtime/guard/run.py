@@ -27,6 +27,7 @@ from spanhouse_runtime.guard.steering import Steering
 from spanhouse_runtime.guard.tool_admission import ToolPermit, again_flow, tool_flow
 from spanhouse_runtime.limits import Changes, Limits, LimitsInForce
 from spanhouse_runtime.loops import LoopGuard
+from spanhouse_runtime.people.escalation import People
 from spanhouse_runtime.policy import Caller, CallPolicy
 from spanhouse_runtime.state import RunState, StateMachine
 
@@ -51,6 +52,7 @@ class GuardedRun:
         loops: the calls it has asked for.
         failures: the failures in a row of each tool.
         steering: what operators have changed about it.
+        people: whom it may ask for a word, and when it is handed to somebody.
         machine: its state.
         drift: what a judge of its goal is shown.
         task: what it was asked; empty where not known.
@@ -69,6 +71,7 @@ class GuardedRun:
         self.task = task
         self.failures = Failures()
         self.steering = Steering()
+        self.people = People(self, guard.escalation)
         self.machine = StateMachine(self._state_changed)
         self.near: list[Near] = []
         self.denials: dict[str, int] = {}
@@ -235,8 +238,11 @@ class GuardedRun:
     def remember(self, stop: RunStopped) -> RunStopped:
         """Return the stop that stands: the first one."""
         with self._lock:
-            self._stopped = self._stopped or stop
-            return self._stopped
+            first = self._stopped is None
+            stands = self._stopped = self._stopped or stop
+        if first:
+            self.people.stopped(stands)
+        return stands
 
     def failed(self, tool: str, kind: ErrorType, message: str) -> None:
         """Count a failure of a tool, also one that never came to a call.
@@ -244,6 +250,7 @@ class GuardedRun:
         Raises:
             RunStopped: the tool has failed so often in a row with this error that it is exhausted.
         """
+        self._decided(self.people.failed)
         count = self.failures.failed(tool, kind.value, message)
         if count >= self.limits.equal_failures:
             raise self.stop(StopReason(StopCode.TOOL_ERROR_EXHAUSTED, tool), f"{count} times in a row: {message}")

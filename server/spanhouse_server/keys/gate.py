@@ -88,7 +88,7 @@ def refused(access: Access, need: Need) -> Response:
         what = f"{need.right.value} of all tenants" if need.everywhere else need.right.value
         detail = f"key {access.name} may not {what}; its role or tenants do not allow it"
         return problem_response(HTTPStatus.FORBIDDEN, "The key does not allow this", detail)
-    if need.right in {Right.CONTROL, Right.KEYS, Right.QUERY, Right.BACKUP}:
+    if need.right in {Right.CONTROL, Right.STEER, Right.KEYS, Right.QUERY, Right.BACKUP}:
         detail = (
             f"send the operator token as 'Authorization: Bearer …'; it is in {token.FILE_NAME} in the server's "
             f"data directory. A key that may {need.right.value} does too"

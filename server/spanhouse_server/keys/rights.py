@@ -22,22 +22,27 @@ class Right(Enum):
     SEND = "send telemetry"
     POLL = "read control flags"
     READ = "read"
-    CONTROL = "set control flags"
+    STEER = "set control flags and answer agents"
+    ASK = "ask for approval"
+    SCORE = "give feedback"
+    CONTROL = "change what is kept"
     KEYS = "manage keys"
     BACKUP = "take a backup"
     QUERY = "run SQL"
 
 
-_OPERATE: Final = frozenset({Right.SEND, Right.POLL, Right.READ, Right.CONTROL})
+_INGEST: Final = frozenset({Right.SEND, Right.POLL, Right.ASK, Right.SCORE})
+_OPERATE: Final = _INGEST | {Right.READ, Right.STEER, Right.CONTROL}
 RIGHTS: Final = {
-    Role.INGEST: frozenset({Right.SEND, Right.POLL}),
+    Role.INGEST: _INGEST,
     Role.READ: frozenset({Right.POLL, Right.READ}),
     Role.OPERATE: _OPERATE,
     Role.ADMIN: _OPERATE | {Right.KEYS, Right.QUERY, Right.BACKUP},
 }
 
-OPEN: Final = frozenset({Right.SEND, Right.POLL, Right.READ})
-"""What needs no key where none is asked for: control and keys need the operator's token even there."""
+OPEN: Final = _INGEST | {Right.READ}
+"""What needs no key where none is asked for: control, answers to agents and keys need the operator's token even there,
+so that an agent cannot approve itself."""
 
 _PUBLIC: Final = frozenset({"/api/v1/openapi.json"})
 _SERVERS_OWN: Final = ("/metrics", "/api/v1/reprocess")
@@ -90,8 +95,8 @@ OPERATOR: Final = Access(frozenset(Right), name="operator")
 ANYONE: Final = Access(OPEN)
 """Whoever asks where no key is needed."""
 
-PAGES: Final = frozenset({Right.POLL, Right.READ})
-"""The most that pages may, whoever looks at them."""
+PAGES: Final = frozenset({Right.POLL, Right.READ, Right.STEER, Right.SCORE})
+"""The most that pages may, whoever looks at them: to read, to stop and answer agents, and to say what was good."""
 
 NOBODY: Final = Access(frozenset())
 """Whoever shows nothing where a key is needed."""
@@ -106,7 +111,11 @@ def needed(method: str, path: str) -> Need | None:
             return need
     reading = method in {"GET", "HEAD"}
     if path.startswith("/api/v1/control"):
-        return Need(Right.POLL if reading else Right.CONTROL)
+        return Need(Right.POLL if reading else Right.STEER)
+    if path.startswith("/api/v1/approvals"):
+        return Need(_of_approvals(path, reading=reading))
+    if path == "/api/v1/scores" and not reading:
+        return Need(Right.SCORE)
     everywhere = not reading or path.startswith(_SERVERS_OWN)
     return Need(Right.READ if reading else Right.CONTROL, everywhere)
 
@@ -121,3 +130,11 @@ _BY_PREFIX: Final = (
     ("/api/v1/retention", Need(Right.CONTROL)),
 )
 """What requests need whatever their method."""
+
+
+def _of_approvals(path: str, *, reading: bool) -> Right:
+    """Return what the approvals need: agents ask, wait and take back; all else is for who may answer."""
+    parts = path.removeprefix("/api/v1/approvals").strip("/").split("/")
+    one = len(parts) == 1 and parts[0] != ""
+    asks = one if reading else parts in ([""], [parts[0], "withdraw"])
+    return Right.ASK if asks else Right.STEER
