@@ -19,6 +19,7 @@ from spanhouse_collector.metrics import Metrics
 from spanhouse_collector.parts import Lost, Part, PartDecoder
 from spanhouse_collector.retry import StoppedError, until_it_works
 from spanhouse_collector.writer import BatchWriter, Stored
+from spanhouse_storage import give_back
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class Stages:
                 _log.info("%s; the journal keeps it for the next start", stopped)
             # A batch holds the files it is mapped from; the next may be long in coming.
             del decoded
+            give_back()
 
     def _insert(self, decoded: _Decoded) -> None:
         batch, stopping = decoded.batch, self._backlog.stopping

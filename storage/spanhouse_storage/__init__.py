@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spanhouse_storage.allocators import give_back
 from spanhouse_storage.contract import (
     Parameters,
     QueryError,
@@ -24,6 +25,7 @@ __all__ = [
     "StoreHeldError",
     "StoreInfo",
     "StoreUnavailableError",
+    "give_back",
     "migrate",
     "open_store",
 ]
