@@ -22,31 +22,41 @@ if TYPE_CHECKING:
     from spanhouse.context import current_run
     from spanhouse.control import ControlPoller, Flag
     from spanhouse.errors import ConfigurationError, ErrorType, RunStopped, ServerError, SpanhouseError
+    from spanhouse.middleware import Caller, SpanhouseASGI, SpanhouseWSGI
     from spanhouse.model_calls import ModelCall, model_call
+    from spanhouse.propagation import extract, inject
     from spanhouse.runs import Run, run
+    from spanhouse.serverless import Invocation, invocation
     from spanhouse.stop_reasons import Outcome, StopCode, StopReason
     from spanhouse.telemetry import flush, init, shutdown, telemetry_loss
     from spanhouse.tool_calls import ToolCall, tool_call
     from spanhouse.tools import tool
 
 _HOMES = {
+    "Caller": "middleware",
     "Client": "client",
     "ConfigurationError": "errors",
     "ControlPoller": "control",
     "ErrorType": "errors",
     "Flag": "control",
+    "Invocation": "serverless",
     "ModelCall": "model_calls",
     "Outcome": "stop_reasons",
     "Run": "runs",
     "RunStopped": "errors",
     "ServerError": "errors",
+    "SpanhouseASGI": "middleware",
     "SpanhouseError": "errors",
+    "SpanhouseWSGI": "middleware",
     "StopCode": "stop_reasons",
     "StopReason": "stop_reasons",
     "ToolCall": "tool_calls",
     "current_run": "context",
+    "extract": "propagation",
     "flush": "telemetry",
     "init": "telemetry",
+    "inject": "propagation",
+    "invocation": "serverless",
     "model_call": "model_calls",
     "run": "runs",
     "shutdown": "telemetry",
@@ -57,23 +67,30 @@ _HOMES = {
 """Public name -> the module it lives in. No module may be called like a public name: it would hide it."""
 
 __all__ = [
+    "Caller",
     "Client",
     "ConfigurationError",
     "ControlPoller",
     "ErrorType",
     "Flag",
+    "Invocation",
     "ModelCall",
     "Outcome",
     "Run",
     "RunStopped",
     "ServerError",
+    "SpanhouseASGI",
     "SpanhouseError",
+    "SpanhouseWSGI",
     "StopCode",
     "StopReason",
     "ToolCall",
     "current_run",
+    "extract",
     "flush",
     "init",
+    "inject",
+    "invocation",
     "model_call",
     "run",
     "shutdown",

@@ -67,6 +67,8 @@ PRICE_VERSION: Final = "spanhouse.price_version"
 # --- Audit events --------------------------------------------------------------------------------------------------
 AUDIT_SCOPE: Final = "spanhouse.audit"
 """Instrumentation scope of audit log records; the record's event name is the audit event's name."""
+AUDIT_STREAM: Final = "spanhouse.audit.stream"
+"""The stream an event is numbered in, where it is not its run: a sub-agent in another process counts for itself."""
 AUDIT_SEQ: Final = "spanhouse.audit.seq"
 AUDIT_VERSION: Final = "spanhouse.audit.version"
 AUDIT_HASH: Final = "spanhouse.audit.hash"

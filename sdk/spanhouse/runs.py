@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from contextvars import Token
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, SupportsFloat
 
 from opentelemetry import context as otel_context
@@ -214,7 +214,9 @@ class Run:
 
     def mark(self, span: Span) -> None:
         """Put the run's identity on a span that starts inside it, and count it. Called by the span processor."""
-        said = span.attributes or {}
+        found = span.attributes
+        # A copy is one look, the attributes themselves take a lock for each.
+        said = found.copy() if isinstance(found, MappingProxyType) else (found or {})
         # A span may name an agent or user of its own; whose run and data it is, it may not.
         marks: dict[str, AttributeValue] = {
             key: value for key, value in self._attributes.items() if key in _FIXED or key not in said

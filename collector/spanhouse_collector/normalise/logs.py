@@ -36,6 +36,7 @@ _TEXT_COLUMNS: Final = ("tool", "args_hash", "decision", "status")
 _JOINED: Final = frozenset({"request_id", "session_id", "user_id", "environment", "tenant"})
 _UINT8_MAX: Final = 255
 _UINT16_MAX: Final = 65_535
+_STREAM_DIGITS: Final = 32
 _TRACE_ID: Final = 16
 _SPAN_ID: Final = 8
 
@@ -87,6 +88,12 @@ def _table(table: str, rows: list[dict[str, Any]]) -> pa.Table:
     return columns.table(len(rows))
 
 
+def _stream(value: Any) -> str:  # noqa: ANN401 - an attribute's value
+    # No run may write into the stream of control events, whatever it calls its own.
+    found = name(value) or ""
+    return found if len(found) == _STREAM_DIGITS and found.isalnum() else ""
+
+
 def _audit(message: Any, entries: Sequence[Entry], context: Context, record: RawRecord) -> dict[str, Any] | None:  # noqa: ANN401 - a wire message
     said = _typed(entries)
     seq = count(said.get(own.AUDIT_SEQ))
@@ -101,7 +108,7 @@ def _audit(message: Any, entries: Sequence[Entry], context: Context, record: Raw
     event_version = count(said.get(own.AUDIT_VERSION)) or 0
     return {
         "tenant": name(said.get(own.TENANT)) or context.tenant,
-        "stream": run_id or CONTROL_STREAM,
+        "stream": (run_id and _stream(said.get(own.AUDIT_STREAM))) or run_id or CONTROL_STREAM,
         "seq": seq,
         "name": event_name,
         "time": time,

@@ -7,11 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry._logs import SeverityNumber
-
 from spanhouse import attributes as keys
 from spanhouse.active import active
 from spanhouse.audit.chain import Link, body_hash, genesis, link_hash
+from spanhouse.audit.handing import hand_over
 from spanhouse.canonical import canonical_json
 from spanhouse.notices import warn_once
 from spanhouse.redaction import redact
@@ -59,7 +58,7 @@ class AuditTrail:
         with self._lock:
             seq, now = self._next, time.time_ns()
             self._next += 1
-            stream = str(common.get(keys.RUN_ID, ""))
+            stream = str(common.get(keys.AUDIT_STREAM) or common.get(keys.RUN_ID, ""))
             previous = self._head or genesis(stream)
             step = common.get(keys.STEP)
             self._head = link_hash(
@@ -78,19 +77,17 @@ class AuditTrail:
                 ),
             )
             chained = {keys.AUDIT_PREV_HASH: previous, keys.AUDIT_HASH: self._head, keys.AUDIT_BODY_HASH: hashed}
-        telemetry.audit.emit(
-            timestamp=now,
-            severity_number=SeverityNumber.INFO,
-            event_name=name,
-            body=body,
-            attributes={**common, keys.AUDIT_SEQ: seq, keys.AUDIT_VERSION: version, **chained},
-        )
+        hand_over(telemetry, name, now, body, {**common, keys.AUDIT_SEQ: seq, keys.AUDIT_VERSION: version, **chained})
         return seq
 
 
 def _checked(name: str, fields: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    from spanhouse.audit.registry import build  # noqa: PLC0415 - keeps pydantic out until the first event
+    from spanhouse.audit.quick import checked  # noqa: PLC0415 - keeps pydantic out until the first event
+    from spanhouse.audit.registry import build  # noqa: PLC0415 - the same
 
+    quick = checked(name, fields)
+    if quick is not None:
+        return quick
     try:
         event = build(name, dict(fields))
     except ValueError as error:
