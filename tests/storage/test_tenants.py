@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened = open_store(str(tmp_path_factory.mktemp("store") / "s"))
     migrate(opened)
     for table in TABLES:
-        rows = [{"tenant": tenant, "run_id": "r", "trace_id": "t", "span_id": "s"} for tenant in TENANTS]
+        # What was decided long ago is past its time.
+        common = {"run_id": "r", "trace_id": "t", "span_id": "s", "decided_at": datetime.now(UTC)}
+        rows = [{"tenant": tenant, **common} for tenant in TENANTS]
         known = [{key: value for key, value in row.items() if key in SCHEMAS[table].names} for row in rows]
         opened.insert(table, made.rows(table, *known), f"token-{table}")
     yield opened
