@@ -17,6 +17,7 @@ from spanhouse_server.audit.checkpoint import KEYS_FILE, SUFFIX, CheckpointError
 
 _AT_ONCE: Final = 500
 _LONGEST: Final = 200
+_LONGEST_LINE: Final = 16 << 20
 
 
 class MirrorError(SpanhouseError):
@@ -81,10 +82,13 @@ class Mirror:
         """Return the number of a file's last checkpoint, 0 for none; what a crash left of a line is cut off."""
         if not path.exists():
             return 0
-        text = path.read_bytes()
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            file.seek(max(0, size - _LONGEST_LINE))
+            text = file.read()
         whole = text[: text.rfind(b"\n") + 1]
         if len(whole) < len(text):
-            os.truncate(path, len(whole))
+            os.truncate(path, size - len(text) + len(whole))
         if not whole:
             return 0
         line = whole.splitlines()[-1].decode("utf-8", "replace")
