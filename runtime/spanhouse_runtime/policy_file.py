@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +12,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from spanhouse.errors import ConfigurationError
 from spanhouse.lined_yaml import MAX_BYTES, Problem, Source, SourceError, file_text, problems_of, read
+from spanhouse_runtime.followed import FollowedFile
 from spanhouse_runtime.policy import Condition, Decision, Grant, Names, Policy, Rule
 
-_log = logging.getLogger(__name__)
-
 MAX_POLICY_BYTES = MAX_BYTES
-LOOK_SECONDS: Final = 1.0
-"""How often a followed file is looked at."""
 _DEEPEST: Final = 16
 
 
@@ -170,14 +165,11 @@ def _lines(path: str, problems: Sequence[Problem]) -> str:
     return "\n".join(f"{path}:{problem.line}: {problem.message}" for problem in problems)
 
 
-class PolicyFile:
-    """A policy that follows its file: call it for the policy in force now; ``Guard(policy=PolicyFile(path))``.
+class PolicyFile(FollowedFile[Policy]):
+    """A policy that follows its file, and those that extends: ``Guard(policy=PolicyFile(path))``.
 
     A file that was changed into something that is no policy changes nothing: the last good one holds, the log says so
     once, and so does ``problem``. Safe for threads.
-
-    Attributes:
-        problem: why the file as it is now is not in force; empty where it is.
 
     Args:
         path: the file.
@@ -188,51 +180,8 @@ class PolicyFile:
     """
 
     def __init__(self, path: Path | str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._clock = Path(path), clock
-        self._lock = threading.Lock()
-        self._pages: list[Page] = []
-        self._policy = self._load()
-        self._seen, self._looked = self._state(), clock()
-        self.problem = ""
+        def load() -> tuple[Policy, list[str]]:
+            pages = read_pages(Path(path))
+            return merged(pages), [page.path for page in pages]
 
-    def __call__(self) -> Policy:
-        """Return the policy in force now."""
-        if self._clock() - self._looked >= LOOK_SECONDS and self._lock.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._lock.release()
-        return self._policy
-
-    def _look(self) -> None:
-        self._looked = self._clock()
-        state = self._state()
-        if state == self._seen:
-            return
-        # Noted before the file is read: a change while it is read is seen the next time.
-        self._seen = state
-        try:
-            self._policy = self._load()
-        except ConfigurationError as error:
-            self.problem = str(error)
-            _log.error("the policy file was changed and cannot be used; the last good one holds: %s", error)
-            return
-        self.problem = ""
-        _log.info("policy %s of %s is in force", self._policy.fingerprint, self._path)
-
-    def _load(self) -> Policy:
-        pages = read_pages(self._path)
-        policy = merged(pages)
-        self._pages = pages
-        return policy
-
-    def _state(self) -> list[tuple[str, int, int, int] | str]:
-        return [_stamp(page.path) for page in self._pages]
-
-
-def _stamp(path: str) -> tuple[str, int, int, int] | str:
-    try:
-        found = Path(path).stat()
-    except OSError as problem:
-        return f"{path}: {problem.strerror}"
-    return (path, found.st_mtime_ns, found.st_size, found.st_ino)
+        super().__init__(load, f"policy file {path}", clock)

@@ -237,6 +237,15 @@ class Client(PeopleApi):
         )
         return None if answer.status_code == _NOT_MODIFIED else _json(answer)
 
+    def budgets(self, *, every: bool = False, tenant: str | None = None) -> Json:
+        """Return ``{"budgets": [...]}``: limit, use and share of the budgets that agents share, the fullest first.
+
+        Args:
+            every: those of requests, runs and past days too.
+            tenant: only this tenant's.
+        """
+        return self._get("/api/v1/budgets", {"all": "true" if every else None, "tenant": tenant})
+
     def set_control(
         self,
         action: str,

@@ -35,6 +35,7 @@ from spanhouse_server.api import (
     approvals,
     audit,
     backup,
+    budgets,
     control,
     deletions,
     export,
@@ -282,7 +283,7 @@ def _routers(role: str) -> list[APIRouter]:
             export,
         ),
     )
-    return [part.router for part in (*readings, control, approvals, keys, reprocess, sql, deletions, backup)]
+    return [part.router for part in (*readings, budgets, control, approvals, keys, reprocess, sql, deletions, backup)]
 
 
 def create_app(parts: Parts) -> FastAPI:

@@ -231,6 +231,15 @@ class Settings:
         str,
         "YAML file of what tenants want redacted and captured; empty: DATA/policy.yaml",
     )
+    budgets: str = _setting(
+        "SPANHOUSE_BUDGETS",
+        "",
+        str,
+        "YAML file of the budgets agents share, to show what is left; empty: DATA/budgets.yaml",
+    )
+    budget_store: str = _setting(
+        "SPANHOUSE_BUDGET_STORE", "", str, "SQLAlchemy URL of the budgets agents share; empty: none is shown"
+    )
     max_body: int = _setting(
         "SPANHOUSE_MAX_BODY", "64MiB", parse_size, "Largest OTLP body, before and after decompression"
     )
@@ -295,6 +304,11 @@ class Settings:
         """Where checkpoints are copied: beside the data, and to the anchor where there is one."""
         named = [Path(self.audit_anchor).expanduser()] if self.audit_anchor else []
         return [self.data_dir / "audit" / "checkpoints", *named]
+
+    @property
+    def budgets_file(self) -> Path:
+        """The file of the budgets that agents share."""
+        return Path(self.budgets).expanduser() if self.budgets else self.data_dir / "budgets.yaml"
 
     @property
     def store_url(self) -> str:

@@ -39,6 +39,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from spanhouse.stop_reasons import StopCode
 from spanhouse_runtime.budget import Amounts, BudgetRefused, Near
+from spanhouse_runtime.budgets.listing import Use, uses
 from spanhouse_runtime.budgets.rules import Account, Budget, accounts
 from spanhouse_runtime.guard.books import Subject
 
@@ -173,6 +174,22 @@ class BudgetStore:
                 }
                 for account in accounts(self._in_force(), subject, now)
             }
+
+    def uses(self, *, every: bool = False) -> list[Use]:
+        """Return the use of all accounts that were drawn on, the fullest first.
+
+        Args:
+            every: accounts of requests and runs too, and of days that are over.
+        """
+        alive = held.c.expires_at > self._clock()
+        with self._transaction() as connection:
+            booked = connection.execute(select(used.c.account, used.c.code, used.c.amount)).all()
+            totals = select(held.c.account, held.c.code, func.sum(held.c.amount)).where(alive)
+            reserved = connection.execute(totals.group_by(held.c.account, held.c.code)).all()
+        amounts = {(account, code): (int(amount), 0) for account, code, amount in booked}
+        for account, code, amount in reserved:
+            amounts[account, code] = (amounts.get((account, code), (0, 0))[0], int(amount))
+        return uses(amounts, self._in_force(), datetime.fromtimestamp(self._clock(), UTC), every=every)
 
     def close(self) -> None:
         """Stop keeping leases alive and close the connections. Open reservations end with their lease."""

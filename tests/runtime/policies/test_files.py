@@ -13,7 +13,7 @@ from spanhouse.errors import ConfigurationError
 from spanhouse_runtime.policies.checking import covers, findings, glob_covers
 from spanhouse_runtime.policy import Caller, Condition, Decision, Policy, Rule
 from spanhouse_runtime.policy_file import PolicyFile, load_policy, merged, parse_policy, read_pages
-from spanhouse_server.cli.commands import cli
+from spanhouse_server.cli.policy import policy as command
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -206,31 +206,31 @@ def test_leave_for_what_is_always_asked_and_grants_that_ended_are_warned_of(tmp_
     pages = read_pages(path)
     later = findings(pages, merged(pages), NOON + timedelta(days=1))
     assert [(f.severity, f.message.split()[0]) for f in later] == [("warning", "'pay_bill'"), ("warning", "grant")]
-    assert CliRunner().invoke(cli, ["policy", "check", str(path), "--strict"]).exit_code == 1
+    assert CliRunner().invoke(command, ["check", str(path), "--strict"]).exit_code == 1
 
 
 def test_the_command_line_checks_a_file(tmp_path: Path) -> None:
     path = put(tmp_path, FILES.replace("2026-11-20T18", "2999-11-20T18"))
-    good = CliRunner().invoke(cli, ["policy", "check", str(path)])
+    good = CliRunner().invoke(command, ["check", str(path)])
     assert good.exit_code == 0, good.output
     assert load_policy(path).fingerprint in good.output
     put(tmp_path, "rules: [{name: a, tool: '*', decision: deny}, {name: b, tool: t, decision: allow}]")
-    shadowed = CliRunner().invoke(cli, ["policy", "check", str(path), "--json"])
+    shadowed = CliRunner().invoke(command, ["check", str(path), "--json"])
     assert shadowed.exit_code == 1
     assert json.loads(shadowed.output)["findings"][0]["severity"] == "error"
     put(tmp_path, "rules: [{name: a, tool: t, decision: dney}]")
-    wrong = CliRunner().invoke(cli, ["policy", "check", str(path)])
+    wrong = CliRunner().invoke(command, ["check", str(path)])
     assert wrong.exit_code == 1
     assert "policy.yaml:1: rules.0.decision" in wrong.output
 
 
 def test_the_command_line_runs_a_files_tests(tmp_path: Path) -> None:
     path = put(tmp_path, FILES)
-    passed = CliRunner().invoke(cli, ["policy", "test", str(path), "--all-rules"])
+    passed = CliRunner().invoke(command, ["test", str(path), "--all-rules"])
     assert passed.exit_code == 0, passed.output
     assert "5 tests, 0 failed; 5 of 5 rules reached" in passed.output
     put(tmp_path, FILES.replace("expect: ask, rule: writing is asked", "expect: allow"))
-    failed = CliRunner().invoke(cli, ["policy", "test", str(path)])
+    failed = CliRunner().invoke(command, ["test", str(path)])
     assert failed.exit_code == 1
     assert "policy.yaml:26: write_file: allow: expected allow, decided ask by 'writing is asked'" in failed.output
 
@@ -238,9 +238,9 @@ def test_the_command_line_runs_a_files_tests(tmp_path: Path) -> None:
 def test_a_rule_no_test_reaches_is_named_and_fails_where_asked(tmp_path: Path) -> None:
     kept = [line for line in FILES.splitlines() if "rule: never secrets" not in line]
     path = put(tmp_path, "\n".join(kept))
-    loose = CliRunner().invoke(cli, ["policy", "test", str(path)])
+    loose = CliRunner().invoke(command, ["test", str(path)])
     assert (loose.exit_code, "reached by no test: never secrets" in loose.output) == (0, True)
-    assert CliRunner().invoke(cli, ["policy", "test", str(path), "--all-rules"]).exit_code == 1
+    assert CliRunner().invoke(command, ["test", str(path), "--all-rules"]).exit_code == 1
 
 
 def test_a_changed_file_is_followed_and_the_last_good_one_holds(
