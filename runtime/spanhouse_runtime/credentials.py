@@ -103,12 +103,21 @@ class FileSecrets:
 
 
 def cut_out(text: str, values: Iterable[str]) -> str:
-    """Return the text without the credentials, as they are and as JSON, URLs and base64 write them."""
+    """Return the text without the credentials: as they are, and as JSON, Python, URLs and base64 write them."""
     for value in values:
-        forms = {value, json.dumps(value)[1:-1], quote(value, safe=""), base64.b64encode(value.encode()).decode()}
-        for form in sorted(forms, key=len, reverse=True):
+        for form in _forms(value):
             text = text.replace(form, _CUT)
     return text
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    """Return how a value may be written, the longest first, so that none leaves a rest of another."""
+    plain = {value, repr(value)[1:-1]}
+    # JSON in JSON, and no deeper: what wraps an answer once more is the tool's own doing.
+    for _ in range(2):
+        plain |= {json.dumps(form, ensure_ascii=escaped)[1:-1] for form in plain for escaped in (True, False)}
+    encoded = {quote(value, safe=""), quote(value), base64.b64encode(value.encode()).decode()}
+    return tuple(sorted(plain | encoded | {base64.urlsafe_b64encode(value.encode()).decode()}, key=len, reverse=True))
 
 
 def _checked(part: str) -> str:

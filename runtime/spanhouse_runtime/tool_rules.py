@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
@@ -35,14 +36,8 @@ def check_tool(tool: Tool) -> None:
 def _wrong(tool: Tool) -> Iterator[str]:
     if tool.timeout_seconds is not None and not tool.timeout_seconds > 0:
         yield f"timeout_seconds must be more than 0, not {tool.timeout_seconds}"
-    if tool.key is not None and not tool.keyed:
-        yield "it has an idempotency key but not once=True: add it, or drop the key"
     if not (math.isfinite(tool.cache_seconds) and tool.cache_seconds >= 0):
         yield f"cache_seconds must be 0 or more, not {tool.cache_seconds!r}"
-    if tool.cache_seconds and tool.traits.action is not Action.READ:
-        yield "only what reads is answered from a cache: declare action='read', or drop cache_seconds"
-    if tool.undo is not None and tool.traits.action in {Action.READ, None}:
-        yield "undo= is for a tool that changes something: declare its action, such as action='update'"
     if tool.result_bytes is not None and tool.result_bytes < _FEWEST_BYTES:
         yield f"result_bytes must be {_FEWEST_BYTES} or more, not {tool.result_bytes!r}"
     if tool.scan not in _SCANS:
@@ -50,6 +45,18 @@ def _wrong(tool: Tool) -> Iterator[str]:
     for kind in tool.fallback:
         if kind not in tuple(ErrorType):
             yield f"there is no error type {kind!r} to fall back on: the types are {', '.join(ErrorType)}"
+    yield from _contradictory(tool)
+
+
+def _contradictory(tool: Tool) -> Iterator[str]:
+    if tool.key is not None and not tool.keyed:
+        yield "it has an idempotency key but not once=True: add it, or drop the key"
+    if tool.cache_seconds and tool.traits.action is not Action.READ:
+        yield "only what reads is answered from a cache: declare action='read', or drop cache_seconds"
+    if tool.undo is not None and tool.traits.action in {Action.READ, None}:
+        yield "undo= is for a tool that changes something: declare its action, such as action='update'"
+    if tool.undo is not None and not {"arguments", "result"} <= set(inspect.signature(tool.undo).parameters):
+        yield "its undo must take arguments and result: undo(arguments, result)"
 
 
 def check_agent(tools: Iterable[Tool], *, shared_breakers: bool, secrets: bool) -> None:

@@ -93,7 +93,7 @@ def test_an_update_is_done_and_put_on_the_review_list_for_a_set_time(sink: OtlpS
         with guarded.tool("set_plan", {"plan": "pro"}) as call:
             call.result("done")
         with pytest.raises(ValueError, match="no"), guarded.tool("set_plan", {"plan": "max"}):
-            raise ValueError("no")  # noqa: EM101, TRY003 - a tool that fails
+            raise ValueError("no")  # noqa: EM101 - a tool that fails
     (entry,) = named(recorded(sink, guarded.run.run_id)[1], "review")
     assert (entry["tool"], entry["action"], entry["state"], entry["reversible"]) == (
         "set_plan",
@@ -180,3 +180,17 @@ def test_a_cost_nobody_knows_is_refused_where_dollars_are_limited(cost: Any) -> 
             scan()
         reasons.append(str(guarded.run.stop_reason))
     assert reasons == ["max_usd:unknown_price", "finish"]
+
+
+@pytest.mark.parametrize(("changed", "paid"), [({"usd": 2}, [2]), ({"usd": "much"}, []), ({}, [])], ids=str)
+def test_what_a_person_makes_of_the_arguments_is_checked_and_is_what_is_called(changed: Any, paid: list[int]) -> None:
+    made: list[int] = []
+
+    def pay(usd: int) -> str:
+        made.append(usd)
+        return "paid"
+
+    desk = Desk(ApprovalAnswer(approved=True, by="maria", arguments=changed))
+    model = ScriptedModel([calls("pay", usd=5), says("done")])
+    result = Agent("clerk", model, [tool(pay, action="money")], approver=desk).run("Pay")
+    assert (str(result.stop_reason), made) == ("finish", paid)
