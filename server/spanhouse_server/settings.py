@@ -300,15 +300,15 @@ class Settings:
         return Path(self.audit_key).expanduser() if self.audit_key else self.data_dir / "audit.key"
 
     @property
+    def budgets_file(self) -> Path:
+        """The file of the budgets that agents share."""
+        return Path(self.budgets).expanduser() if self.budgets else self.data_dir / "budgets.yaml"
+
+    @property
     def checkpoint_dirs(self) -> list[Path]:
         """Where checkpoints are copied: beside the data, and to the anchor where there is one."""
         named = [Path(self.audit_anchor).expanduser()] if self.audit_anchor else []
         return [self.data_dir / "audit" / "checkpoints", *named]
-
-    @property
-    def budgets_file(self) -> Path:
-        """The file of the budgets that agents share."""
-        return Path(self.budgets).expanduser() if self.budgets else self.data_dir / "budgets.yaml"
 
     @property
     def store_url(self) -> str:
