@@ -48,13 +48,13 @@ def runs(filters: Mapping[str, str], *, limit: int, cursor: str | None) -> Json:
     return client().runs(**asked(filters), limit=limit, cursor=cursor)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
 def sessions(filters: Mapping[str, str], *, limit: int, cursor: str | None) -> Json:
     """Return one page of sessions: `{"sessions", "next_cursor"}`."""
     return client().sessions(**asked(filters), limit=limit, cursor=cursor)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
 def session(session_id: str, tenant: str | None) -> Json:
     """Return a session and its runs in order: `{"session", "turns", "truncated"}`."""
     return client().session(session_id, tenant=tenant)
@@ -91,6 +91,12 @@ def audit(run_id: str) -> list[Json]:
 
 
 @st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
+def scores(run_id: str) -> Json:
+    """Return what evaluators said of the run, in order, at most `PAGE`: `{"scores", "next_cursor"}`."""
+    return client().scores(run_id=run_id, limit=PAGE)
+
+
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
 def triage(some_id: str) -> Json:
     """Return what is known of a request, run, trace or session id."""
     return client().triage(some_id)
@@ -108,6 +114,12 @@ def metrics(
 def tools(filters: Mapping[str, str]) -> list[Json]:
     """Return calls, errors and times by tool."""
     return cast("list[Json]", client().tools(**asked(filters))["tools"])
+
+
+@st.cache_data(scope="session", ttl=FRESH_SECONDS, max_entries=50, show_spinner=False)
+def models(filters: Mapping[str, str]) -> list[Json]:
+    """Return calls, errors, tokens and cost by model, most called first."""
+    return cast("list[Json]", client().models(**asked(filters))["models"])
 
 
 @st.cache_data(scope="session", ttl=SLOW_CHANGING_SECONDS, show_spinner=False)

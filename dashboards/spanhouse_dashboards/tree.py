@@ -84,17 +84,6 @@ _CARRIERS = frozenset({"agent", "workflow", "step"})
 """Classes whose own usage repeats that of the calls below them, so that adding both would count it twice."""
 
 
-def with_open_end(span: dict[str, Any], root_span_id: str | None) -> dict[str, Any]:
-    """Return the span with its end unknown where it is the pending record of a run.
-
-    An agent announces its run by a record whose end is its start; until the finished span replaces it, nobody knows
-    how long the run takes, and a bar of 0 ms would say otherwise.
-    """
-    if span["span_id"] == root_span_id and span["end"] == span["start"]:
-        return {**span, "end": None, "ms": None}
-    return span
-
-
 def plus(left: Number | None, right: Number | None) -> Number | None:
     """Return the sum of what is known, or None where neither is."""
     if left is None or right is None:

@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.runtime.caching.cache_data_api import CachedDataFuncInfo
+from streamlit.runtime.caching.cache_utils import CachedFunc
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import PageLink
 from tests.dashboards.conftest import Api
 from tests.support.sample_runs import HOSTILE
 
 import spanhouse_dashboards
-from spanhouse_dashboards import settings
+from spanhouse_dashboards import data, settings
 
 APP = Path(spanhouse_dashboards.__file__).with_name("app.py")
 
@@ -228,3 +230,34 @@ def test_a_session_is_read_turn_by_turn(api: Api) -> None:
     assert run["session_id"].replace("-", "\\-") in shown(app)
     assert run["input_preview"] in [block.value for block in app.text]
     assert "no run names the session" in shown(opened("sessions", session_id="nobody")).replace("\\", "")
+
+
+def test_a_run_shows_what_evaluators_said_and_which_of_them_failed(api: Api) -> None:
+    run = api.sample.run("finished")
+    app = opened("run", run_id=run["run_id"])
+    assert "Scores (4)" in [tab.label for tab in app.tabs]
+    shown_rows = {row["Score"]: row for row in table(app, "Explanation").to_dict("records")}
+    assert shown_rows["relevance"]["Value"] == pytest.approx(0.87)
+    assert shown_rows["relevance"]["About"].startswith("chat ")
+    assert shown_rows["resolved"]["Label"] == "yes"
+    assert shown_rows["resolved"]["About"] == "the run"
+    assert shown_rows["groundedness"]["Error"] == "timeout"
+    assert shown_rows["judge toxicity"]["Error"] == "the judge's answer is no JSON"
+    assert "No evaluator scored this run" in shown(opened("run", run_id=api.sample.run("denied")["run_id"]))
+
+
+def test_the_overview_says_what_models_cost_and_that_a_missing_price_is_unknown(api: Api) -> None:
+    models = table(opened("overview", since="all"), "Tokens in")
+    assert models["Calls"].sum() == sum(run["model_calls"] for run in api.sample.runs)
+    unpriced = api.sample.run("unknown")
+    cost = dict(zip(models["Model"], models["Cost"], strict=True))
+    assert cost[unpriced["model"]].endswith(f" + {unpriced['model_calls']} calls unknown")
+    assert "what they cost is unknown and in no sum" in shown(opened("overview", since="all"))
+
+
+def test_answers_are_kept_for_each_visitor_apart() -> None:
+    """What one visitor may see must not come out of the memory of another's page."""
+    kept = [value._info for value in vars(data).values() if isinstance(value, CachedFunc)]
+    scopes = {found.func.__name__: found.scope for found in kept if isinstance(found, CachedDataFuncInfo)}
+    assert {"runs", "sessions", "session", "scores", "models", "facets"} <= scopes.keys()
+    assert set(scopes.values()) == {"session"}

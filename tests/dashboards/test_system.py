@@ -48,7 +48,7 @@ def test_a_gap_is_said_loudly_with_its_minute(state: dict[str, object]) -> None:
 
 
 def test_a_key_of_one_tenant_sees_the_records_and_nothing_of_the_machine(state: dict[str, object]) -> None:
-    state |= dict.fromkeys(("journal", "dead_letters", "disks", "store", "schema", "refused_callers"))
+    state |= dict.fromkeys(("journal", "dead_letters", "disks", "store", "schema", "refused_callers", "audit"))
     app = opened("system")
     assert {"Received", "Stored"} < {metric.label for metric in app.metric}
     assert "Waiting" not in {metric.label for metric in app.metric}

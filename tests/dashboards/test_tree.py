@@ -60,14 +60,6 @@ def test_sums_of_nothing_known_are_unknown() -> None:
     assert (root.tokens, root.cost_usd) == (None, None)
 
 
-def test_the_pending_record_of_a_run_has_no_end_and_a_finished_span_keeps_its_own() -> None:
-    pending = {"span_id": "root", "start": "2026-03-01T12:00:00Z", "end": "2026-03-01T12:00:00Z", "ms": 0.0}
-    assert tree.with_open_end(pending, "root") == pending | {"end": None, "ms": None}
-    assert tree.with_open_end(pending, "another") == pending
-    finished = pending | {"end": "2026-03-01T12:00:01Z", "ms": 1000.0}
-    assert tree.with_open_end(finished, "root") == finished
-
-
 def test_a_thousand_levels_deep_is_no_trouble() -> None:
     spans = [span(str(level), str(level - 1) if level else None, level % 60) for level in range(1000)]
     rows = tree.rows(spans)

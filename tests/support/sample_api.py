@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from tests.support import sample_alerts, sample_system, sample_traces
+from tests.support import sample_alerts, sample_evaluated, sample_system, sample_traces
 from tests.support.filter_rows import Row, holds
 from tests.support.sample_runs import Json, Sample, stamp
 
@@ -50,6 +50,7 @@ def create_app(now: datetime | None = None) -> FastAPI:
     _add_reads(app, sample)
     _add_sessions(app, sample)
     _add_figures(app, sample)
+    sample_evaluated.add(app, sample)
     sample_system.add(app, sample.now)
     return app
 
@@ -170,6 +171,11 @@ def _add_figures(app: FastAPI, sample: Sample) -> None:
         calls = [(run, step) for run in runs for step in sample.steps[run["run_id"]] if step["kind"] == "tool"]
         return {"tools": [_tool(name, calls) for name in sorted({step["tool"] for _, step in calls})]}
 
+    @app.get("/api/v1/models")
+    def models(request: Request) -> Json:
+        runs = [] if app.state.empty else _filtered(sample, dict(request.query_params))
+        return {"models": [_model(name, runs) for name in sorted({run["model"] for run in runs if run["model"]})]}
+
     @app.get("/api/v1/facets")
     def facets() -> Json:
         def of(key: str) -> list[str]:
@@ -212,6 +218,24 @@ def _tool(name: str, calls: Sequence[tuple[Json, Json]]) -> Json:
         "p50_ms": _quantile(times, 0.5),
         "p95_ms": _quantile(times, 0.95),
         "runs": len({run["run_id"] for run, _ in mine}),
+    }
+
+
+def _model(name: str, runs: Sequence[Json]) -> Json:
+    mine = [run for run in runs if run["model"] == name]
+    priced = [run for run in mine if run["cost_usd"] is not None and name not in run["unpriced_models"]]
+    unpriced = sum(run["model_calls"] for run in mine) - sum(run["model_calls"] for run in priced)
+    return {
+        "model": name,
+        "calls": sum(run["model_calls"] for run in mine),
+        "errors": sum(run["model_errors"] for run in mine),
+        "input_tokens": sum(run["input_tokens"] or 0 for run in mine),
+        "output_tokens": sum(run["output_tokens"] or 0 for run in mine),
+        "cost_usd": sum(run["cost_usd"] for run in priced) if priced else None,
+        "unpriced_calls": unpriced,
+        "priced": not unpriced,
+        "runs": len(mine),
+        "sampled": False,
     }
 
 

@@ -83,7 +83,7 @@ def _trace(sample: Sample, run: Json) -> None:
             spans.append(work)
             steps.append(_step(len(steps), work, "tool"))
     if run["status"] == "running":
-        root |= {"end": root["start"], "ms": 0.0, "status": "unset"}
+        root |= {"end": None, "ms": None, "status": "unset"}
     sample.spans[run["run_id"]] = spans
     sample.steps[run["run_id"]] = steps
     sample.audit[run["run_id"]] = _audit(run, start, length)

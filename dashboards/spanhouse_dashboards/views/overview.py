@@ -7,7 +7,18 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from spanhouse_dashboards import address, columns, data, filter_bar, first_trace, headline, run_table, text, urls
+from spanhouse_dashboards import (
+    address,
+    columns,
+    data,
+    filter_bar,
+    first_trace,
+    headline,
+    model_table,
+    run_table,
+    text,
+    urls,
+)
 from spanhouse_dashboards.figures import stop_reasons as stop_figures
 from spanhouse_dashboards.figures import tools as tool_figures
 from spanhouse_dashboards.figures import trend as trend_figures
@@ -155,6 +166,20 @@ def tool_table(found: list[data.Json]) -> str | None:
     return str(found[cells[0][0]]["tool"]) if cells else None
 
 
+def models(filters: dict[str, str]) -> None:
+    """Show calls, failures, tokens and cost by model; a click lists the runs that called it."""
+    with st.container(border=True):
+        st.subheader("Models", help="Choose a cell to see the runs that called the model.")
+        with st.skeleton(height=180):
+            found = data.models(filters)
+            if not found:
+                st.caption("No model was called in this window.")
+                return
+            picked = model_table.show(found)
+            if picked is not None:
+                st.switch_page(urls.RUNS, query_params=urls.runs(filters, model=picked))
+
+
 def agents(filters: dict[str, str]) -> None:
     """Show the headline numbers agent by agent; a click lists the agent's runs."""
     with st.container(border=True):
@@ -236,5 +261,6 @@ with data.told():
     with right:
         trends(filters)
     tools(filters)
+    models(filters)
     agents(filters)
     running(filters)

@@ -6,7 +6,18 @@ import json
 
 import streamlit as st
 
-from spanhouse_dashboards import address, data, record_tables, run_head, run_table, span_detail, text, tree, urls
+from spanhouse_dashboards import (
+    address,
+    data,
+    evaluations,
+    record_tables,
+    run_head,
+    run_table,
+    span_detail,
+    text,
+    tree,
+    urls,
+)
 from spanhouse_dashboards.components.span_tree import span_tree
 from spanhouse_dashboards.figures.waterfall import visible, waterfall
 
@@ -52,7 +63,7 @@ def body(run_id: str) -> None:
         if not spans:
             st.info("No span of this run is stored yet.", icon=":material/hourglass_empty:")
             return
-        rows = tree.rows([tree.with_open_end(span, run["root_span_id"]) for span in spans])
+        rows = tree.rows(spans)
         selected = chosen_span(run, rows)
         left, right = st.columns([6, 5], gap="medium")
         with left:
@@ -60,8 +71,7 @@ def body(run_id: str) -> None:
                 run, rows, selected, truncated=len(spans) >= data.MAX_SPANS and (run["spans_stored"] or 0) > len(spans)
             )
         with right, st.container(height=BODY_HEIGHT + 54, border=True), data.told():
-            span = tree.with_open_end(data.span(run_id, selected), run["root_span_id"])
-            span_detail.show(span, run["started_at"])
+            span_detail.show(data.span(run_id, selected), run["started_at"])
         if picked is not None and picked != selected:
             st.query_params["span_id"] = picked
             st.rerun(scope="fragment")
@@ -107,16 +117,19 @@ def timeline(run: data.Json, drawn: list[tree.Row], selected: str) -> str | None
 
 
 def record(run_id: str) -> None:
-    """Show the audit events, the steps and the run's raw JSON."""
+    """Show the audit events, the steps, what evaluators said and the run's raw JSON."""
     with data.told(), st.skeleton(height=260):
         run, events, steps = data.run(run_id), data.audit(run_id), data.steps(run_id)
-        audit_tab, steps_tab, raw_tab = st.tabs(
-            [f"Audit events ({len(events)})", f"Steps ({len(steps)})", "Run as JSON"], key="record"
-        )
+        given, spans = data.scores(run_id), data.spans(run_id)
+        verdicts = evaluations.of_run(given["scores"], spans)
+        names = [f"Audit events ({len(events)})", f"Steps ({len(steps)})", f"Scores ({len(verdicts)})", "Run as JSON"]
+        audit_tab, steps_tab, scores_tab, raw_tab = st.tabs(names, key="record")
         with audit_tab:
             record_tables.audit(events, run["started_at"])
         with steps_tab:
             picked = record_tables.steps(steps, run["started_at"])
+        with scores_tab:
+            picked = evaluations.show(verdicts, run["started_at"], more=given["next_cursor"] is not None) or picked
         with raw_tab:
             document = json.dumps(run, indent=2, ensure_ascii=False)
             st.download_button(
