@@ -7,7 +7,11 @@ import json
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+_ENCODE: Final = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False
+).encode
 
 
 def canonical_json(value: Any) -> str:  # noqa: ANN401 - any JSON-like value
@@ -18,10 +22,33 @@ def canonical_json(value: Any) -> str:  # noqa: ANN401 - any JSON-like value
     walk as its ``repr`` too. So hashing never fails on an argument.
     """
     try:
-        plain = _plain(value)
-        return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except RecursionError:
-        return json.dumps(shown(value), ensure_ascii=False)
+        return _ENCODE(value if is_plain(value) else _plain(value))
+    except (RecursionError, ValueError):
+        # Nested too deep, or a number of more digits than Python writes.
+        return json.dumps(shown(value).encode("utf-8", "backslashreplace").decode(), ensure_ascii=False)
+
+
+def is_plain(value: object) -> bool:
+    """Return whether a value is its own canonical form and JSON as it is: what most arguments are, told cheaply.
+
+    That is ASCII text, numbers, truth values and None in a dict with ASCII keys, and such text alone.
+    """
+    if type(value) is dict:
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii():
+                return False
+            kind = type(item)
+            if kind is str:
+                if not item.isascii():
+                    return False
+            elif kind is float:
+                # False for whole numbers, NaN and the infinities, which are written otherwise.
+                if not 0 < item % 1 < 1:
+                    return False
+            elif kind is not int and kind is not bool and item is not None:
+                return False
+        return True
+    return type(value) is str and value.isascii()
 
 
 def shown(value: object) -> str:

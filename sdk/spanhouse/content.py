@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.trace import Span
 
 from spanhouse import attributes as keys
-from spanhouse.canonical import shown
+from spanhouse.canonical import is_plain, shown
 from spanhouse.redaction import redact
+
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, default=shown).encode
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401 - whatever an agent hands over
@@ -18,7 +20,7 @@ def as_text(value: Any) -> str:  # noqa: ANN401 - whatever an agent hands over
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(_plain(value), ensure_ascii=False, default=shown)
+        return _ENCODE(value if is_plain(value) else _plain(value))
     except Exception:  # noqa: BLE001 - the value is the agent's own: its methods may raise anything, it may hold itself
         return shown(value)
 

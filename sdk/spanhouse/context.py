@@ -6,7 +6,7 @@ context to another thread hands the run over with it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -19,17 +19,9 @@ _RUN = otel_context.create_key("spanhouse-run")
 
 def current_run(context: Context | None = None) -> Run | None:
     """Return the innermost run the caller is inside of, or None outside any run."""
-    found = otel_context.get_value(_RUN, context)
-    return found if found is None else _as_run(found)
+    return cast("Run | None", otel_context.get_value(_RUN, context))
 
 
 def with_run(run: Run, context: Context | None = None) -> Context:
     """Return a context in which ``run`` is the current run."""
     return otel_context.set_value(_RUN, run, context)
-
-
-def _as_run(found: object) -> Run:
-    from spanhouse.runs import Run  # noqa: PLC0415 - the run's module imports this one
-
-    assert isinstance(found, Run)
-    return found

@@ -62,6 +62,7 @@ _CARD: Final = re.compile(
     r"[0-9]{3}([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{3}([ -]?)[0-9]{6}\2[0-9]{5})(?![A-Za-z0-9_-]|\.[0-9])"
 )
 _CARD_NUMBER: Final = re.compile(r"(?:4[0-9]|5[1-5]|2[2-7]|6[045])[0-9]{14}|3[47][0-9]{13}")
+CARD: Final = "card"
 _BARE_BEFORE: Final = re.compile(r"[:,\[]\s{0,5}\Z")
 _BARE_AFTER: Final = re.compile(r"\s{0,5}[,\]}]")
 
@@ -88,7 +89,7 @@ def _cut_cards(text: str, mark: Mark) -> tuple[str, int]:
             text, match.end()
         )
         quote = quote_before(text, match.start()) if bare else ""
-        return quote + mark("card", digits) + quote
+        return quote + mark(CARD, digits) + quote
 
     return _CARD.sub(put, text), found
 
@@ -151,7 +152,7 @@ DETECTORS: Final[tuple[Detector, ...]] = (
         cut_members,
     ),
     Detector(ASSIGNMENT, ("=",), secret_names.SIEVE, cut_assignments),
-    Detector("card", tuple("23456"), r"[2-6][0-9]{3}[ -]?[0-9]{4}[0-9 -]{5,10}", _cut_cards),
+    Detector(CARD, tuple("23456"), r"[2-6][0-9]{3}[ -]?[0-9]{4}[0-9 -]{5,10}", _cut_cards),
 )
 """In the order in which they are looked for: what is known by its form goes before what is known by its name."""
 

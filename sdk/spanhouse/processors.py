@@ -6,6 +6,8 @@ joined keeps its processors for good while ``init`` and ``shutdown`` come and go
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
@@ -91,7 +93,10 @@ def pending_record(span: Span, marks: dict[str, str | bool]) -> ReadableSpan:
 
 def span_size(span: ReadableSpan) -> int:
     """Return roughly how many bytes a span takes while it waits."""
-    text = sum(len(value) for value in (span.attributes or {}).values() if isinstance(value, str))
+    found = span.attributes
+    # A copy is one look, the attributes themselves take a lock for each.
+    said = found.copy() if isinstance(found, MappingProxyType) else (found or {})
+    text = sum([len(value) for value in said.values() if isinstance(value, str)])
     return _RECORD_OVERHEAD + text
 
 

@@ -77,9 +77,13 @@ def arguments_of(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dic
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
     bound_to = {parameters[0].name} if parameters and parameters[0].name in {"self", "cls"} else set()
+    names = [p.name for p in parameters]
+    plain = not bound_to and all(p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters)
     catch_all = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD), None)
 
     def bind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if plain and not kwargs and len(args) == len(names):
+            return dict(zip(names, args, strict=True))
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError:

@@ -20,6 +20,7 @@ _GENESIS: Final = "spanhouse audit chain 1:"
 ERASED: Final = "erased"
 """The one member of a body that was erased on somebody's request: ``{"erased": ...}``."""
 _CUT: Final = "[REDACTED:"
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def link_hash(previous: str, link: Link) -> str:
         *(previous, link.stream, link.seq, link.name, link.version, link.time_us),
         *(link.request_id, link.agent, link.agent_version, link.step, link.body_hash),
     ]
-    return hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_ENCODE(said).encode()).hexdigest()
 
 
 class FlawKind(StrEnum):
