@@ -84,7 +84,7 @@ def _executed(session: Session, checked: CheckedCall, permit: ToolPermit) -> str
     tally = session.tools[tool]
     if outcome.failure is not None:
         tally.failed += 1
-        return _failed(session, checked, permit, outcome.failure)
+        return _failed(session, checked, permit, outcome.failure, made=outcome.made)
     if outcome.made:
         permit.worked(outcome.content)
         _keep_for_undo(session, checked, permit, outcome.content)
@@ -101,14 +101,17 @@ def _executed(session: Session, checked: CheckedCall, permit: ToolPermit) -> str
     return outcome.content
 
 
-def _failed(session: Session, checked: CheckedCall, permit: ToolPermit, failure: Failure) -> str:
+def _failed(session: Session, checked: CheckedCall, permit: ToolPermit, failure: Failure, *, made: bool) -> str:
     tool = checked.tool.name
-    other = session.setup.toolbox.instead(failure.kind, checked)
+    # What may have been done already is not done once more by another tool.
+    other = None
+    if failure.nothing_done or not checked.tool.changes:
+        other = session.setup.toolbox.instead(failure.kind, checked)
     if other is None and failure.timed_out and session.setup.on_timeout == "stop":
         stop = session.guarded.stop(StopReason(StopCode.TOOL_TIMEOUT, tool), failure.message)
         permit.failed(failure.kind, failure.message)
         raise stop
-    permit.failed(failure.kind, failure.message)
+    permit.failed(failure.kind, failure.message, made=made)
     if other is None:
         return error_text(failure.kind.value, failure.message, retry_after=failure.retry_after, hint=failure.hint)
     session.run.event(

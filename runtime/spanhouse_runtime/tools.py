@@ -63,7 +63,8 @@ class Tool:
         isolate: run it in a process of its own, killed when its time is up; it must be at the top of a module.
         cache_seconds: how long an equal call is answered with the same result, within a tenant and environment; only
             for tools that read.
-        fallback: error type -> the tool (or its name) that is called instead, with the same arguments.
+        fallback: error type -> the tool (or its name) that is called instead, with the same arguments. Of a tool that
+            changes something, only where it says by ``ToolFailure`` that nothing was done.
         output: the type its result must fit; what does not is a failure.
         result_bytes: how much of a result reaches the model; None takes the run's limit.
         scan: what becomes of secrets in a result: cut out, the result withheld, or passed on.
@@ -123,6 +124,11 @@ class Tool:
     def repeatable(self) -> bool:
         """Whether a call that may have had its effect may be made again."""
         return self.idempotent or self.traits.action is Action.READ or bool(self.injected.key)
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is declared to change something beyond itself."""
+        return self.once or self.traits.action not in {Action.READ, Action.DRAFT, None}
 
     @property
     def keyed(self) -> bool:

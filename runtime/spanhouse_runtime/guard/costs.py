@@ -22,6 +22,8 @@ def cost_of(guarded: GuardedRun, ask: ToolAsk) -> int | None:
     Raises:
         RunStopped: it cannot say and dollars are limited, ``max_usd:unknown_price``.
     """
+    if ask.cost_usd == 0:
+        return 0
     try:
         return nano_usd(ask.cost_usd(ask.arguments) if callable(ask.cost_usd) else ask.cost_usd)
     except Exception as problem:

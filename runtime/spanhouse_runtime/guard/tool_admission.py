@@ -87,16 +87,19 @@ class ToolPermit:
         guarded, ask, digest = self.guarded, self.ask, args_hash(self.ask.arguments)
         mind(guarded, guarded.loops.answered(ask.tool, digest, result, polling=ask.polling), ask.tool, digest)
 
-    def failed(self, kind: ErrorType, message: str) -> None:
-        """Note that the call failed.
+    def failed(self, kind: ErrorType, message: str, *, made: bool = True) -> None:
+        """Note that the call failed; one that was never made says nothing of the tool's health, and costs nothing.
 
         Raises:
             RunStopped: the tool has failed so often in a row with this error that it is exhausted, or the run goes in
                 circles, and its model had been warned.
         """
-        self._close()
+        self._close(None if made else {StopCode.MAX_TOOL_CALLS: 1})
         guarded, ask, digest = self.guarded, self.ask, args_hash(self.ask.arguments)
-        tell(guarded, ask.tool, self.breaker.failed())
+        if made:
+            tell(guarded, ask.tool, self.breaker.failed())
+        else:
+            self.breaker.dropped()
         guarded.failed(ask.tool, kind, message)
         mind(guarded, guarded.loops.failed(ask.tool, digest, kind.value, message), ask.tool, digest)
 

@@ -16,6 +16,7 @@ from spanhouse_runtime.guard.breaker import BreakerSettings
 from spanhouse_runtime.policy import Decision, Policy, Rule
 from spanhouse_runtime.scripted import ScriptedModel
 from spanhouse_runtime.tool_cache import ToolCache
+from spanhouse_runtime.tool_failure import ToolFailure
 from spanhouse_runtime.tools import Toolbox, tool
 
 
@@ -172,6 +173,36 @@ def test_a_fallback_the_arguments_do_not_fit_is_not_taken() -> None:
     result = Agent("clerk", model, [tool(exact, fallback={ErrorType.UNAVAILABLE: tool(other)})]).run("Go")
     assert result.tools["exact"].failed == 1
     assert "other" not in result.tools
+
+
+def test_what_may_have_been_done_is_not_done_again_by_another_tool() -> None:
+    paid: list[str] = []
+
+    def by_card(usd: int) -> None:
+        raise problems.pop()
+
+    def by_wire(usd: int) -> str:
+        paid.append(f"wire {usd}")
+        return "paid"
+
+    taken = []
+    for problem in (ConnectionResetError("sent?"), ToolFailure("declined", kind=ErrorType.UNAVAILABLE)):
+        problems: list[Exception] = [problem]
+        made = tool(by_card, once=True, fallback={ErrorType.UNAVAILABLE: tool(by_wire)})
+        model = ScriptedModel([calls("by_card", usd=5), says("done")])
+        Agent("clerk", model, [made]).run("Pay")
+        taken.append(list(paid))
+    assert taken == [[], ["wire 5"]]
+
+
+def test_a_call_that_was_refused_unmade_says_nothing_of_the_tools_health() -> None:
+    def wire(order: str) -> None:
+        raise ConnectionResetError(order)
+
+    made = tool(wire, once=True, breaker=BreakerSettings(in_a_row=2))
+    model = ScriptedModel([calls("wire", order="A"), calls("wire", order="A"), calls("wire", order="B"), says("x")])
+    result = Agent("clerk", model, [made]).run("Pay")
+    assert (str(result.stop_reason), result.tools["wire"].failed) == ("finish", 3)
 
 
 def test_fallbacks_that_go_in_circles_or_nowhere_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -166,6 +167,11 @@ def test_what_a_call_costs_is_reserved_booked_and_on_its_span(sink: OtlpSink) ->
     assert [span.attributes.get("spanhouse.cost_usd") for span in spans if "scan" in span.name] == [0.03]
 
 
+def scanned() -> str:
+    """Scan."""
+    return "scanned"
+
+
 @pytest.mark.parametrize(
     "cost",
     [lambda _: float("nan"), lambda _: -1.0, lambda arguments: arguments["missing"]],
@@ -175,7 +181,7 @@ def test_a_cost_nobody_knows_is_refused_where_dollars_are_limited(cost: Any) -> 
     reasons = []
     for limits in (Limits(max_usd=1.0), Limits()):
         guard = Guard("worker", policy=OPEN, limits=limits)
-        scan = guard.tool(cost_usd=cost)(lambda: "scanned")
+        scan: Callable[[], str] = guard.tool(cost_usd=cost)(scanned)
         with guard.run("job") as guarded:
             scan()
         reasons.append(str(guarded.run.stop_reason))
