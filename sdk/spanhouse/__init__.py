@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spanhouse.errors import ConfigurationError, ErrorType, RunStopped, ServerError, SpanhouseError
     from spanhouse.middleware import Caller, SpanhouseASGI, SpanhouseWSGI
     from spanhouse.model_calls import ModelCall, model_call
+    from spanhouse.people import feedback
     from spanhouse.propagation import extract, inject
     from spanhouse.runs import Run, run
     from spanhouse.serverless import Invocation, invocation
@@ -53,6 +54,7 @@ _HOMES = {
     "ToolCall": "tool_calls",
     "current_run": "context",
     "extract": "propagation",
+    "feedback": "people",
     "flush": "telemetry",
     "init": "telemetry",
     "inject": "propagation",

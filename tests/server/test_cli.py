@@ -18,7 +18,9 @@ from tests.support.process import free_port
 from tests.support.served import Served
 from tests.support.served_runs import FILLERS, HOSTILE_ID, ids
 
+from spanhouse.canonical import args_hash
 from spanhouse_server.cli.commands import cli
+from spanhouse_server.control.flags import Scope
 
 STARTS_A_SERVER = {"up", "demo"}
 CLOSES_THE_DOOR = {"keys"}
@@ -82,9 +84,14 @@ def test_every_example_runs(
         run(served, "backup", "monday.tar")
     (example,) = _examples(command)
     words = [word.replace("req-demo-max-usd", "req-refund") for word in shlex.split(example)[1:]]
+    if path[0] == "approvals" and path[1] != "list":
+        with served.client as asking:
+            asked = asking.ask_approval(run_id="r", tool="t", args_hash=args_hash({}), expires_in=60)
+        words[2] = asked["id"]
     run(served, *words)
     if path[0] == "control" and path[1] != "list":
-        run(served, "control", "enable", *words[2:4])
+        whom = words[2:4] if words[2] in {scope.value for scope in Scope} else ["run", words[2]]
+        run(served, "control", "enable", *whom)
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,7 @@ async def answered(request: Request, approval_id: str, answer: Answer) -> Respon
         raise Problem(HTTPStatus.CONFLICT, "The answer is about other arguments", str(error)) from None
     except ApprovalOverError as error:
         raise Problem(HTTPStatus.CONFLICT, "The approval is over", str(error)) from None
+    await parts.trail.try_to_send()
     return json_answer(shown(done, parts.desk.clock()))
 
 

@@ -6,6 +6,7 @@ import click
 
 from spanhouse_server.cli import (
     alerts,
+    approvals,
     audit,
     backup,
     budgets,
@@ -13,6 +14,7 @@ from spanhouse_server.cli import (
     deletions,
     doctor,
     exporting,
+    feedback,
     filters,
     importing,
     keys,
@@ -59,6 +61,8 @@ for command in (
     alerts.alerts,
     audit.audit,
     control.control,
+    approvals.approvals,
+    feedback.feedback,
     policy.policy,
     budgets.budgets,
     keys.keys,

@@ -92,7 +92,7 @@ def _decision(given: dict[str, Any]) -> dict[str, Any]:
     if "resources" in given:
         given["resources"] = _resources(given.pop("resources")) or None
     if "arguments" in given:
-        given["arguments"] = _arguments(given["arguments"])
+        given["arguments"] = arguments_of(given["arguments"])
     return given
 
 
@@ -107,7 +107,8 @@ def _resources(texts: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def _arguments(text: str) -> dict[str, Any]:
+def arguments_of(text: str) -> dict[str, Any]:
+    """Return the arguments of a call from a command line; raises ``UsageError`` for what is no JSON object."""
     try:
         found = json.loads(text)
     except ValueError as error:
