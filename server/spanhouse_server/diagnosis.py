@@ -58,6 +58,7 @@ def diagnose(system: System, *, program: str, before: datetime, after: datetime)
     found = [_versions(system, program), _ready(system)]
     if system["store"] is not None:
         found += [*_store(system), _journal(system), _dead_letters(system), *_callers(system), *_disks(system)]
+        found.append(_audit(system))
     return [*found, *_records(system), _clock(system, before, after)]
 
 
@@ -135,6 +136,24 @@ def _callers(system: System) -> Iterator[Finding]:
     said = _few([f"{count:,} x {why}" for why, count in bad.items()])
     todo = "somebody has an old key or guesses: see spanhouse_server_refused_callers_total and 'spanhouse keys list'"
     yield Finding("keys", Level.WARN, f"refused since the start: {said}", todo)
+
+
+def _audit(system: System) -> Finding:
+    audit = system["audit"]
+    if audit["copies"]:
+        todo = "see to the directory; 'spanhouse audit verify --checkpoints' tells what differs"
+        return Finding("audit", Level.FAIL, audit["copies"], todo)
+    if audit["bad"]:
+        said = f"the last checkpoint does not verify of {_few(audit['bad'])}"
+        return Finding("audit", Level.FAIL, said, "somebody changed it: see 'spanhouse audit verify'")
+    if audit["late"]:
+        said = f"no checkpoint for over an hour of {_few(audit['late'])}"
+        return Finding("audit", Level.FAIL, said, "the server's log says why none could be made")
+    if not audit["tenants"]:
+        return Finding("audit", Level.OK, "nothing to be signed yet")
+    beyond = "copied elsewhere" if audit["anchored"] else "no copy elsewhere (SPANHOUSE_AUDIT_ANCHOR)"
+    said = f"the last checkpoint is of {audit['last_at']} and verifies; {beyond}"
+    return Finding("audit", Level.OK, said)
 
 
 def _records(system: System) -> Iterator[Finding]:

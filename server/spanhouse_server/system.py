@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from spanhouse_analysis.times import rfc3339
+from spanhouse_server.audit.status import status
 from spanhouse_server.parts import Parts
 from spanhouse_storage import inspection
 from spanhouse_storage.contract import StorageError, Store
@@ -68,12 +69,13 @@ def report(parts: Parts, now: datetime, tenants: frozenset[str] | None = None) -
         "dead_letters": _dead_letters(parts.settings.data_dir / "journal" / "dead-letters"),
         "disks": _disks(parts),
         "refused_callers": parts.guard.refusals.totals(),
+        "audit": status(parts.state, now, anchored=bool(parts.settings.audit_anchor)),
         **_of_store(parts, now, ready.figures),
     }
 
 
 def _of_tenants(parts: Parts, now: datetime, tenants: frozenset[str], *, ready: bool) -> dict[str, Any]:
-    machines = dict.fromkeys(("journal", "dead_letters", "disks", "store", "schema", "refused_callers"))
+    machines = dict.fromkeys(("journal", "dead_letters", "disks", "store", "schema", "refused_callers", "audit"))
     try:
         told = _of_runs(TenantStore(parts.store, tenants), now, _ledger(parts.store, now, tenants))
     except StorageError:

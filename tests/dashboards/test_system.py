@@ -56,6 +56,27 @@ def test_a_key_of_one_tenant_sees_the_records_and_nothing_of_the_machine(state: 
     assert "/data" not in shown(app)
 
 
+def test_the_last_checkpoint_of_the_audit_trail_is_said(api: Api) -> None:
+    assert "The last checkpoint is of 2026-03-01 11:59:30 UTC and verifies" in shown(opened("system"))
+
+
+def test_what_is_wrong_with_the_checkpoints_is_said_loudly(state: dict[str, object]) -> None:
+    state["audit"] = {
+        "tenants": 2,
+        "last_at": "2026-03-01T11:59:30Z",
+        "verifies": False,
+        "bad": ["acme"],
+        "late": [],
+        "anchored": True,
+        "copies": "checkpoints cannot be written to /mnt/x",
+    }
+    app = opened("system")
+    assert [error.value for error in app.error] == [
+        "checkpoints cannot be written to /mnt/x",
+        "The last checkpoint does not verify: acme",
+    ]
+
+
 def test_a_store_that_is_away_leaves_the_rest_of_the_page(state: dict[str, object]) -> None:
     state |= {"reasons": ["the store has been away for 40 s"], "schema": None, "ledger": None}
     state["store"] = {"url": "x", "error": "refused", "bytes": None, "tables": [], "kind": "server", "away_seconds": 40}

@@ -21,6 +21,10 @@ WELL: dict[str, Any] = {
     "journal": {"bytes": 10, "limit": GIB, "pending_records": 0, "pending_items": 0, "pending_seconds": 0.0},
     "dead_letters": {"letters": 0, "folder": "/data/dead-letters", "newest_at": None, "reasons": {}},
     "refused_callers": {},
+    "audit": {
+        **{"tenants": 1, "last_at": "2026-03-04T11:59:00Z", "verifies": True, "bad": [], "late": []},
+        **{"anchored": True, "copies": None},
+    },
     "disks": [{"of": "data", "path": "/data", "free": 50 * GIB, "total": 100 * GIB}],
     "store": {"kind": "embedded", "url": "/data/store", "away_seconds": 0.0, "error": None, "bytes": 9, "tables": [{}]},
     "schema": {"number": 6, "drift": []},
@@ -55,6 +59,10 @@ def test_a_server_that_is_well_has_no_finding_but_fine_ones() -> None:
         ({"store.error": "away", "schema": None, "ledger": None}, {"store": Level.FAIL}),
         ({"store.away_seconds": 9.0}, {"store": Level.FAIL}),
         ({"schema.drift": ["column spans.x is missing"]}, {"schema": Level.FAIL}),
+        ({"audit.copies": "/mnt/elsewhere cannot be written"}, {"audit": Level.FAIL}),
+        ({"audit.bad": ["acme"]}, {"audit": Level.FAIL}),
+        ({"audit.late": ["acme"]}, {"audit": Level.FAIL}),
+        ({"audit.tenants": 0, "audit.last_at": None, "audit.verifies": None}, {}),
         ({"journal.pending_seconds": 61.0}, {"journal": Level.FAIL}),
         ({"journal.bytes": GIB // 2 + 1}, {"journal": Level.WARN}),
         ({"dead_letters.letters": 2, "dead_letters.reasons": {"odd": 3}}, {"dead letters": Level.WARN}),
@@ -81,7 +89,7 @@ def test_each_check_finds_what_it_looks_for(changes: dict[str, Any], expected: d
 
 
 def test_a_key_of_some_tenants_is_told_of_their_records_and_of_no_machine() -> None:
-    machines = dict.fromkeys(("journal", "dead_letters", "disks", "store", "schema", "refused_callers"))
+    machines = dict.fromkeys(("journal", "dead_letters", "disks", "store", "schema", "refused_callers", "audit"))
     state = {**deepcopy(WELL), **machines, "versions": {"spanhouse": "1.0", "engine": None, "python": None}}
     state["ledger"]["gaps"] = [{"minute": "2026-03-04T11:00:00Z", "missing": 5}]
     found = {each.check: each for each in diagnose(state, program="1.0", before=NOW, after=NOW)}

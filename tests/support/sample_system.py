@@ -52,6 +52,15 @@ def system(now: datetime) -> Json:
             "reasons": {"odd": 3},
         },
         "refused_callers": {},
+        "audit": {
+            "tenants": 2,
+            "last_at": "2026-03-01T11:59:30.000000Z",
+            "verifies": True,
+            "bad": [],
+            "late": [],
+            "anchored": False,
+            "copies": None,
+        },
         "disks": [{"of": "data", "path": "/data", "free": 50 * GIB, "total": 100 * GIB}],
         "store": {
             "kind": "embedded",

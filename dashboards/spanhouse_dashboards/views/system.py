@@ -54,6 +54,7 @@ def page() -> None:
             st.caption("Journal, store and disks are of all tenants at once: a key of * shows them.")
             return
         journal(found)
+        trail(found)
         store(found)
 
 
@@ -128,6 +129,26 @@ def journal(found: data.Json) -> None:
         rows = [{"Reason": why, "Records": count} for why, count in letters["reasons"].items()]
         st.caption(f"Dead letters lie in {text.inert(letters['folder'])}, the newest from {letters['newest_at']}.")
         _table(rows, key="letters", empty="")
+
+
+def trail(found: data.Json) -> None:
+    """Show when the audit trail was signed last, and whether that holds."""
+    audit = found["audit"]
+    st.subheader("Audit trail", anchor=False)
+    if audit["copies"]:
+        st.error(text.inert(audit["copies"]), icon=":material/report:")
+    for named, what in ((audit["bad"], "does not verify"), (audit["late"], "is over an hour old")):
+        if named:
+            st.error(f"The last checkpoint {what}: {text.inert(', '.join(named))}", icon=":material/report:")
+    if not audit["tenants"]:
+        st.caption("Nothing to be signed yet.")
+        return
+    beyond = "copied elsewhere" if audit["anchored"] else "not copied elsewhere, see docs/audit.md"
+    holds = "verifies" if audit["verifies"] else "does not verify"
+    st.caption(
+        f"The last checkpoint is of {text.clock(audit['last_at'])} and {holds}; "
+        f"{text.count(audit['tenants'])} tenants; {beyond}."
+    )
 
 
 def store(found: data.Json) -> None:
