@@ -18,7 +18,7 @@ from spanhouse_runtime.people.asking import InputAnswer, InputRequest
 WAIT_SECONDS: Final = 0.5
 """How long one look waits for the answer: an operator's stop is looked for between two looks."""
 
-_OVER: Final = frozenset({"denied", "expired", "withdrawn"})
+_OVER: Final = frozenset({"denied", "withdrawn"})
 _REFUSED: Final = range(400, 500)
 _LATER: Final = frozenset({408, 429})
 
@@ -150,7 +150,8 @@ class ServerApprover:
             if error.status in _REFUSED and error.status not in _LATER:
                 return {"state": "denied", "reason": f"the server knows nothing of the question: {error}"}
             return None
-        if found.get("state") == "waiting":
+        # That time is up is said by who asked, by their own clock.
+        if found.get("state") in {"waiting", "expired"}:
             return None
         with self._lock:
             self._asked.pop(approval_id, None)
