@@ -34,21 +34,21 @@ def main() -> None:
     arguments = parser.parse_args()
     print(machine())
     port = free_port()
-    far_end = multiprocessing.get_context("spawn").Process(target=_discard, args=(port,), daemon=True)
+    far_end = multiprocessing.get_context("spawn").Process(target=discard, args=(port,), daemon=True)
     far_end.start()
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"http://127.0.0.1:{port}/v1/traces")))
     sh.init("bench", url=f"http://127.0.0.1:{port}")
     ways: dict[str, Callable[[int], object]] = {
-        "not traced": _look_up,
-        "OpenTelemetry span": partial(_in_span, provider.get_tracer("bench")),
-        "Spanhouse tool": sh.tool(name="look_up")(_look_up),
+        "not traced": look_up,
+        "OpenTelemetry span": partial(in_span, provider.get_tracer("bench")),
+        "Spanhouse tool": sh.tool(name="look_up")(look_up),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for block in range(arguments.blocks + 1):
         for name, call in ways.items():
             with sh.run("bench", agent="bench"):
-                found = [_timed(call, number) for number in range(arguments.calls)]
+                found = [timed(call, number) for number in range(arguments.calls)]
             provider.force_flush()
             sh.flush()
             times[name] += found if block else []
@@ -60,27 +60,31 @@ def main() -> None:
     far_end.kill()
 
 
-def _timed(call: Callable[[int], object], number: int) -> float:
+def timed(call: Callable[[int], object], number: int) -> float:
+    """Return the seconds that one call takes."""
     begin = time.perf_counter()
     call(number)
     return time.perf_counter() - begin
 
 
-def _look_up(order: int) -> dict[str, object]:
+def look_up(order: int) -> dict[str, object]:
+    """Return what a tool that costs nothing finds."""
     return {"order": order, "state": "shipped", "carrier": "post", "days": 3}
 
 
-def _in_span(tracer: Tracer, order: int) -> dict[str, object]:
+def in_span(tracer: Tracer, order: int) -> dict[str, object]:
+    """Look up inside a bare span that says as much as a tool's span."""
     with tracer.start_as_current_span("execute_tool look_up") as span:
         span.set_attribute("gen_ai.operation.name", "execute_tool")
         span.set_attribute("gen_ai.tool.name", "look_up")
         span.set_attribute("gen_ai.tool.call.arguments", '{"order": 1}')
-        found = _look_up(order)
+        found = look_up(order)
         span.set_attribute("gen_ai.tool.call.result", str(found))
         return found
 
 
-def _discard(port: int) -> None:
+def discard(port: int) -> None:
+    """Be a far end that takes everything."""
     ThreadingHTTPServer(("127.0.0.1", port), _Discard).serve_forever()
 
 
