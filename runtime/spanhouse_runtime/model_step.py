@@ -8,6 +8,7 @@ from spanhouse.classification import classify
 from spanhouse.errors import ErrorType, RunStopped
 from spanhouse.model_calls import ModelCall, model_call
 from spanhouse.stop_reasons import StopCode, StopReason
+from spanhouse_runtime.easing import ease
 from spanhouse_runtime.guard import ModelAsk, ModelPermit
 from spanhouse_runtime.model import Message, ModelRequest, ModelResponse
 from spanhouse_runtime.money import usd
@@ -21,13 +22,12 @@ def ask_model(session: Session) -> ModelResponse:
     Raises:
         RunStopped: an operator, a limit or the model itself ended the run.
     """
-    setup = session.setup
+    ease(session)
+    setup, model = session.setup, session.model
     request = ModelRequest(_conversation(session), setup.toolbox.definitions, session.guarded.limits.max_output_tokens)
     # A conversation only grows, so its last counted length is a floor under the guess from its text.
     input_tokens = max(request.estimated_input_tokens(), session.last_input_tokens)
-    permit = session.guarded.admit_model(
-        ModelAsk(setup.model.name, setup.model.provider, input_tokens, request.max_output_tokens)
-    )
+    permit = session.guarded.admit_model(ModelAsk(model.name, model.provider, input_tokens, request.max_output_tokens))
     session.step += 1
     session.run.step(session.step, "model")
     try:
@@ -60,39 +60,40 @@ def check_last_answer(response: ModelResponse) -> None:
 
 
 def _conversation(session: Session) -> tuple[Message, ...]:
-    instructions = session.setup.instructions
+    instructions = session.instructions
     return (*((Message("system", instructions),) if instructions else ()), *session.messages)
 
 
 def _call(session: Session, request: ModelRequest, permit: ModelPermit) -> ModelResponse:
-    setup, guarded = session.setup, session.guarded
+    model, guarded = session.model, session.guarded
     tools = [
         {"type": "function", "name": t.name, "description": t.description, "parameters": t.parameters}
         for t in request.tools
     ]
     with model_call(
-        setup.model.name,
-        provider=setup.model.provider,
+        model.name,
+        provider=model.provider,
         messages=[message.as_genai() for message in session.messages],
-        system=setup.instructions or None,
+        system=session.instructions or None,
         tools=tools,
         max_tokens=request.max_output_tokens,
     ) as call:
         # When the run's time is up, it is the check that says so: the model has no time limit of its own.
         response: Any = call_with_deadline(
-            setup.model.complete,
+            model.complete,
             {"request": request},
             timeout=guarded.remaining_seconds(),
             check=guarded.look,
         )
         assert isinstance(response, ModelResponse)
         cost = permit.answered(response.usage, response.cost_usd)
-        _record(call, response, cost)
+        listed = cost is not None and response.cost_usd is None
+        _record(call, response, cost, guarded.guard.price_version_of(model.name) if listed else "")
         _book(session, response, cost)
         return response
 
 
-def _record(call: ModelCall, response: ModelResponse, cost: int | None) -> None:
+def _record(call: ModelCall, response: ModelResponse, cost: int | None, price_version: str) -> None:
     usage = response.usage
     output: dict[str, Any] = {**response.as_message().as_genai(), "finish_reason": response.finish_reason}
     call.response(
@@ -106,6 +107,7 @@ def _record(call: ModelCall, response: ModelResponse, cost: int | None) -> None:
         cache_write_tokens=usage.cache_write_tokens if usage else None,
         reasoning_tokens=usage.reasoning_tokens if usage else None,
         cost_usd=None if cost is None else usd(cost),
+        price_version=price_version or None,
     )
 
 

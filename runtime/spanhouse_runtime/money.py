@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from typing import Any, Protocol, Self
 
 from spanhouse.errors import ConfigurationError
 
@@ -58,3 +61,87 @@ class Price:
             + Decimal(str(self.output)) * output_tokens
         ) / _TOKENS_PER_PRICE
         return nano_usd(dollars)
+
+
+class Priced(Protocol):
+    """Says what a call costs; ``Price`` is one."""
+
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
+        """Return the nano-dollars for a call; ``cached_tokens`` are a part of ``input_tokens``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A model of the genai-prices list, with its tiers."""
+
+    provider: Any
+    model: Any
+
+    def cost(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
+        """Return the nano-dollars for a call."""
+        import genai_prices  # noqa: PLC0415 - an extra
+
+        usage = genai_prices.Usage(
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cache_read_tokens=min(cached_tokens, input_tokens) or None,
+        )
+        return nano_usd(self.model.calc_price(usage, self.provider).total_price)
+
+
+class Prices:
+    """What models cost, by name; ``Guard(prices=Prices.from_genai())``.
+
+    Attributes:
+        version: names the list on the spans of calls whose cost is from it; empty for none.
+
+    Args:
+        prices: by model name.
+        version: of the list.
+        listed: a price list to look in for models that are not named.
+    """
+
+    def __init__(self, prices: Mapping[str, Price], version: str = "", *, listed: Any = None) -> None:  # noqa: ANN401 - the list has no published type
+        self.version = version
+        self._prices: dict[tuple[str, str], Priced | None] = {}
+        self._own, self._list = dict(prices), listed
+
+    @classmethod
+    def from_genai(cls, own: Mapping[str, Price] | None = None) -> Self:
+        """Return the prices of the genai-prices package, of some thousand models; ``own`` come before them.
+
+        Nothing is asked over the network: the list is the one the installed package came with.
+
+        Raises:
+            ConfigurationError: the package is not installed.
+        """
+        try:
+            from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - an extra
+        except ModuleNotFoundError as missing:
+            msg = "the price list is not installed: pip install genai-prices"
+            raise ConfigurationError(msg) from missing
+        return cls(own or {}, f"genai-prices-{importlib.metadata.version('genai-prices')}", listed=get_snapshot())
+
+    def of(self, model: str, provider: str = "") -> Priced | None:
+        """Return what a model costs; None where neither says, and then it is not 0."""
+        if model in self._own:
+            return self._own[model]
+        if self._list is None:
+            return None
+        if (model, provider) not in self._prices:
+            self._prices[model, provider] = self._found(model, provider)
+        return self._prices[model, provider]
+
+    def version_of(self, model: str) -> str:
+        """Return the list's version for a model priced by it; empty for one that has a price of its own."""
+        return "" if model in self._own and self._list is not None else self.version
+
+    def _found(self, model: str, provider: str) -> Priced | None:
+        try:
+            entry, info = self._list.find_provider_model(model, None, provider or None, None)
+            found = _Listed(entry, info)
+            found.cost(1_000, 1_000)
+        except (LookupError, ValueError):
+            # The list does not have the model, or prices it by something other than tokens.
+            return None
+        return found

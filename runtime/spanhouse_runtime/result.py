@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from spanhouse.errors import RunStopped
-from spanhouse.stop_reasons import Outcome, StopCode, StopReason
+from spanhouse.stop_reasons import Outcome, StopReason
 from spanhouse_runtime.model import Usage
 
 
@@ -63,14 +62,3 @@ class RunResult:
     steps: int
     tools: Mapping[str, Tally] = field(default_factory=dict)
     budget: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-
-def last_answer(stop: RunStopped, *, steps: int, tools: Mapping[str, Tally], said: str) -> str:
-    """Return the last answer of a stopped run: why it stopped, what was done, and the last thing the model said."""
-    if stop.reason.code is StopCode.ESCALATED:
-        why = f"Handed over to a person: {stop.detail.rstrip('.') or 'no reason given'}."
-    else:
-        why = f"Stopped: {stop.reason}" + (f" ({stop.detail})." if stop.detail else ".")
-    done = [f"{steps} {'step' if steps == 1 else 'steps'}", *(f"{name}: {tally}" for name, tally in tools.items())]
-    text = f"{why}\nDone before that: {'; '.join(done)}."
-    return f"{text}\nLast said: {said}" if said else text

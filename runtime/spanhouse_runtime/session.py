@@ -8,11 +8,13 @@ from typing import Literal
 
 from spanhouse.runs import Run
 from spanhouse_runtime.credentials import Secrets
+from spanhouse_runtime.easing import OnNearLimit
 from spanhouse_runtime.guard import Guard, GuardedRun
 from spanhouse_runtime.idempotency import IdempotencyStore
 from spanhouse_runtime.model import Message, Model, Usage
 from spanhouse_runtime.result import Tally
 from spanhouse_runtime.reviews import ReviewList
+from spanhouse_runtime.stopped_answer import Answer, plain_answer
 from spanhouse_runtime.tool_cache import ToolCache
 from spanhouse_runtime.tool_result import AfterTool
 from spanhouse_runtime.tools import Toolbox
@@ -29,6 +31,8 @@ class Setup:
     idempotency: IdempotencyStore
     handover: tuple[str, ...]
     on_timeout: Literal["stop", "tell_model"]
+    on_near_limit: OnNearLimit | None = None
+    last_answer: Answer = plain_answer
     secrets: Secrets | None = None
     after_tool: AfterTool | None = None
     cache: ToolCache = field(default_factory=ToolCache)
@@ -45,6 +49,8 @@ class Session:
         messages: the conversation so far, without the instructions.
         usage, cost_known: what the model calls took, and whether the cost of each was known.
         last_input_tokens: how long the conversation was when a provider last counted it.
+        model, instructions: what the run thinks with now; they change where a limit comes near.
+        eased: limits that have come near and were answered.
         step: the number of the current turn, from 1.
         said: the last text of the model.
         tools: how the calls went, by tool.
@@ -58,6 +64,9 @@ class Session:
         self.usage = Usage()
         self.cost_known = True
         self.last_input_tokens = 0
+        self.model = setup.model
+        self.instructions = setup.instructions
+        self.eased = 0
         self.step = 0
         self.said = ""
         self.tools: defaultdict[str, Tally] = defaultdict(Tally)

@@ -95,6 +95,7 @@ class ModelCall:
         cache_write_tokens: int | None = None,
         reasoning_tokens: int | None = None,
         cost_usd: float | None = None,
+        price_version: str | None = None,
     ) -> None:
         """Record what came back. May be called again, for example as a stream goes on; later values stand.
 
@@ -109,6 +110,7 @@ class ModelCall:
             cache_write_tokens: the part of the input written to it.
             reasoning_tokens: the part of the output that was reasoning.
             cost_usd: what the call cost, where known; unknown is not 0.
+            price_version: of the price list the cost is from, where it is from one.
         """
         reasons = None if finish_reasons is None else list(finish_reasons)
         said = {
@@ -130,6 +132,7 @@ class ModelCall:
                 keys.CACHE_WRITE_TOKENS: cache_write_tokens,
                 keys.REASONING_TOKENS: reasoning_tokens,
                 keys.COST_USD: cost_usd,
+                keys.PRICE_VERSION: price_version,
             }
         )
         if output is not None:

@@ -82,6 +82,7 @@ class GuardedToolCall:
             polling=permit.ask.polling,
             decision=permit.verdict.decision.value,
             rule=permit.verdict.rule,
+            digest=permit.ask.digest,
         )
         self._call.__enter__()
         if permit.cost:
@@ -140,6 +141,9 @@ class GuardedModelCall:
         """Record what came back, as ``spanhouse.model_call`` takes it; may be said again as a stream goes on."""
         self._usage.update({name: said[name] for name in _USAGE if said.get(name) is not None})
         self._cost_usd = said.get("cost_usd", self._cost_usd)
+        if self._cost_usd is None and self._usage and (cost := self._permit.cost_of(Usage(**self._usage))) is not None:
+            version = self._guarded.guard.price_version_of(self._ask.model)
+            said |= {"cost_usd": usd(cost), "price_version": version or None}
         self._call.response(**said)
 
     def _begin(self, permit: ModelPermit) -> Self:

@@ -21,7 +21,7 @@ from spanhouse_runtime.guard.run import GuardedRun
 from spanhouse_runtime.limits import Limits
 from spanhouse_runtime.loops import LoopSettings
 from spanhouse_runtime.loops.goal import GoalCheck
-from spanhouse_runtime.money import Price
+from spanhouse_runtime.money import Price, Priced, Prices
 from spanhouse_runtime.people.escalation import BY_HAND, EscalationRules
 from spanhouse_runtime.policy import CallPolicy
 from spanhouse_runtime.traits import ToolTraits, TraitsByTool
@@ -44,7 +44,8 @@ class Guard:
         policy: which calls are let through, or a function that returns the policy in force now.
         traits: what tools declare of themselves, by glob over their names: deleting and money are always asked about,
             sending where no policy rule allows it, an update goes on the review list.
-        prices: what models cost: one price for all, or by model name; needed where dollars are limited.
+        prices: what models cost: one price for all, by model name, or a list (``Prices.from_genai()``); needed where
+            dollars are limited.
         control: where an operator's flags come from.
         approver: carries questions to people; without one, what a policy wants asked is refused.
         approval_seconds: how long a person has; after that the call is refused.
@@ -67,7 +68,7 @@ class Guard:
         policy: CallPolicy | Callable[[], CallPolicy],
         traits: Mapping[str, ToolTraits] | None = None,
         limits: Limits | None = None,
-        prices: Price | Mapping[str, Price] | None = None,
+        prices: Price | Mapping[str, Price] | Prices | None = None,
         control: Control | None = None,
         approver: Approver | None = None,
         approval_seconds: float = APPROVAL_SECONDS,
@@ -96,17 +97,19 @@ class Guard:
         self.breakers = breakers or Breakers(clock=clock)
         self.clock = clock
         self._policy = policy
-        self._prices = prices
+        self._prices = Prices(prices) if isinstance(prices, Mapping) else prices
 
     def policy(self) -> CallPolicy:
         """Return the policy in force now."""
         return self._policy() if callable(self._policy) else self._policy
 
-    def price_of(self, model: str) -> Price | None:
+    def price_of(self, model: str, provider: str = "") -> Priced | None:
         """Return what a model costs; None where that is not known."""
-        if self._prices is None or isinstance(self._prices, Price):
-            return self._prices
-        return self._prices.get(model)
+        return self._prices.of(model, provider) if isinstance(self._prices, Prices) else self._prices
+
+    def price_version_of(self, model: str) -> str:
+        """Return the version of the list a model's price is from; empty where it is from none."""
+        return self._prices.version_of(model) if isinstance(self._prices, Prices) else ""
 
     def run(
         self,

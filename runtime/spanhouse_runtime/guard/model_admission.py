@@ -51,6 +51,10 @@ class ModelPermit:
         self._close(taken)
         return cost
 
+    def cost_of(self, usage: Usage) -> int | None:
+        """Return what the price list says a call with these tokens costs; None where it does not say."""
+        return self._cost(usage, None)
+
     def failed(self) -> None:
         """Book a call that failed: it was a step, and took nothing else."""
         self._close({StopCode.MAX_STEPS: self.held.own.amounts.get(StopCode.MAX_STEPS, 0)})
@@ -63,7 +67,7 @@ class ModelPermit:
     def _cost(self, usage: Usage | None, cost_usd: float | None) -> int | None:
         if cost_usd is not None:
             return nano_usd(cost_usd)
-        price = self.guarded.guard.price_of(self.ask.model)
+        price = self.guarded.guard.price_of(self.ask.model, self.ask.provider)
         if price is None or usage is None:
             return None
         return price.cost(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
@@ -91,7 +95,7 @@ def model_flow(guarded: GuardedRun, ask: ModelAsk) -> Flow[ModelPermit]:
 
 def _most(guarded: GuardedRun, ask: ModelAsk) -> dict[StopCode, int]:
     amounts = {StopCode.MAX_STEPS: 1, StopCode.MAX_TOKENS: ask.input_tokens + ask.max_output_tokens}
-    price = guarded.guard.price_of(ask.model)
+    price = guarded.guard.price_of(ask.model, ask.provider)
     if price is not None:
         amounts[StopCode.MAX_USD] = price.cost(ask.input_tokens, ask.max_output_tokens)
     elif guarded.books.limits_money:
