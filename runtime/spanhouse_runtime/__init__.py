@@ -12,7 +12,8 @@ Recording needs ``spanhouse.init``; without it the runtime works the same and re
 
 from spanhouse_runtime.agent import Agent
 from spanhouse_runtime.control import Control
-from spanhouse_runtime.guard import CallRefused, Guard, GuardedRun, Rate, current_guarded_run
+from spanhouse_runtime.credentials import EnvSecrets, FileSecrets, Secret, SecretMissing, Secrets
+from spanhouse_runtime.guard import BreakerSettings, CallRefused, Guard, GuardedRun, Rate, current_guarded_run
 from spanhouse_runtime.idempotency import MemoryIdempotencyStore
 from spanhouse_runtime.idempotency_sqlite import SqliteIdempotencyStore
 from spanhouse_runtime.limits import Limits
@@ -22,18 +23,30 @@ from spanhouse_runtime.money import Price
 from spanhouse_runtime.policy import Condition, Decision, Policy, Rule
 from spanhouse_runtime.policy_file import load_policy
 from spanhouse_runtime.result import RunResult
+from spanhouse_runtime.retries import Retries
+from spanhouse_runtime.reviews import Review, UndoRefused
 from spanhouse_runtime.scripted import ScriptedModel
+from spanhouse_runtime.tool_arguments import IdempotencyKey
+from spanhouse_runtime.tool_failure import ResultRefused
+from spanhouse_runtime.tool_result import ToolResult
 from spanhouse_runtime.tools import Tool, ToolFailure, tool
+from spanhouse_runtime.traits import Action, BlastRadius, Reversible, ToolTraits
 
 __all__ = [
+    "Action",
     "Agent",
+    "BlastRadius",
+    "BreakerSettings",
     "CallRefused",
     "Condition",
     "Control",
     "Decision",
+    "EnvSecrets",
+    "FileSecrets",
     "GoalCheck",
     "Guard",
     "GuardedRun",
+    "IdempotencyKey",
     "Limits",
     "LoopSettings",
     "MemoryIdempotencyStore",
@@ -44,13 +57,23 @@ __all__ = [
     "Policy",
     "Price",
     "Rate",
+    "ResultRefused",
+    "Retries",
+    "Reversible",
+    "Review",
     "Rule",
     "RunResult",
     "ScriptedModel",
+    "Secret",
+    "SecretMissing",
+    "Secrets",
     "SqliteIdempotencyStore",
     "Tool",
     "ToolCall",
     "ToolFailure",
+    "ToolResult",
+    "ToolTraits",
+    "UndoRefused",
     "Usage",
     "current_guarded_run",
     "load_policy",

@@ -7,6 +7,7 @@ from typing import Any
 
 import spanhouse as sh
 from spanhouse.content import as_text
+from spanhouse.runs import Run
 from spanhouse_runtime.credentials import SecretMissing, cut_out
 from spanhouse_runtime.reviews import Review, UndoRefused
 from spanhouse_runtime.session import Setup
@@ -34,22 +35,44 @@ def undo(setup: Setup, call: str, *, by: str, reason: str = "") -> str:
         raise
 
 
+def keep(setup: Setup, call: str, *, by: str, reason: str = "") -> None:
+    """Take an entry off the list and record who looked at it; see ``Agent.keep``."""
+    review = setup.reviews.take(call)
+    with _run(setup, review, f"review {review.tool.name}") as run:
+        _looked_at(run, review, "kept", by, reason)
+
+
+def _run(setup: Setup, review: Review, name: str) -> Run:
+    return sh.run(
+        name,
+        agent=setup.guard.name,
+        request_id=review.request_id,
+        user_id=review.user_id,
+        tenant=review.tenant,
+        environment=review.environment,
+        task_type="review",
+    )
+
+
+def _looked_at(run: Run, review: Review, state: str, by: str, reason: str) -> None:
+    run.event(
+        "review",
+        review_id=review.review_id,
+        state=state,
+        tool=review.tool.name,
+        call_id=review.call_id or None,
+        by=by,
+        reason=reason or None,
+        of_run=review.run_id,
+    )
+
+
 def _undone(setup: Setup, review: Review, function: Callable[..., Any], by: str, reason: str) -> str:
     name = f"undo {review.tool.name}"
     secrets = _secrets(setup, review, name, function)
     values = {"arguments": dict(review.arguments), "result": review.result}
     injected = injected_into(name, function)
-    with (
-        sh.run(
-            name,
-            agent=setup.guard.name,
-            request_id=review.request_id,
-            user_id=review.user_id,
-            tenant=review.tenant,
-            environment=review.environment,
-        ) as run,
-        sh.tool_call(name, review.arguments) as span,
-    ):
+    with _run(setup, review, name) as run, sh.tool_call(name, review.arguments) as span:
         value = call_with_deadline(
             function,
             {**values, **injected.values(secrets, review.review_id)},
@@ -58,16 +81,7 @@ def _undone(setup: Setup, review: Review, function: Callable[..., Any], by: str,
         )
         text = cut_out(as_text(value), secrets.values())
         span.result(text)
-        run.event(
-            "review",
-            review_id=review.review_id,
-            state="undone",
-            tool=review.tool.name,
-            call_id=review.call_id or None,
-            by=by,
-            reason=reason or None,
-            of_run=review.run_id,
-        )
+        _looked_at(run, review, "undone", by, reason)
     return text
 
 

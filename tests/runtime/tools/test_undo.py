@@ -121,6 +121,15 @@ def test_an_update_without_an_undo_is_reviewed_and_its_undo_refused(sink: OtlpSi
     assert [event["undo"] for event in named(recorded(sink, result.run_id)[1], "review")] == [False]
 
 
+def test_an_update_that_was_looked_at_stays_and_the_record_says_who_did(sink: OtlpSink, account: Account) -> None:
+    agent = agent_of(account)
+    agent.run("Upgrade")
+    agent.keep("call_7", by="maria")
+    assert (account.plan, agent.reviews) == ("pro", [])
+    assert sh.flush()
+    assert [log.data["by"] for log in sink.audit if log.data.get("state") == "kept"] == ["maria"]
+
+
 def test_an_undo_must_take_what_it_is_given() -> None:
     def wrong(order: str) -> None:
         """Take something else."""
