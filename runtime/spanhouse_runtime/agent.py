@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from glob import escape
 from typing import Literal
 
@@ -11,6 +13,7 @@ from spanhouse.errors import RunStopped
 from spanhouse.stop_reasons import Outcome, StopCode, StopReason
 from spanhouse_runtime.control import Control
 from spanhouse_runtime.credentials import Secrets
+from spanhouse_runtime.easing import OnNearLimit
 from spanhouse_runtime.guard import Approver, Breakers, Guard, Rate, Rates, SharedBudgets
 from spanhouse_runtime.idempotency import IdempotencyStore, MemoryIdempotencyStore
 from spanhouse_runtime.limits import Limits
@@ -18,19 +21,22 @@ from spanhouse_runtime.loops import LoopSettings
 from spanhouse_runtime.loops.goal import GoalCheck
 from spanhouse_runtime.model import Message, Model
 from spanhouse_runtime.model_step import ask_model, check_last_answer
-from spanhouse_runtime.money import Price, usd
+from spanhouse_runtime.money import Price, Prices, usd
 from spanhouse_runtime.people.escalation import EscalationRules
 from spanhouse_runtime.policy import CallPolicy, Policy
 from spanhouse_runtime.repeated_errors import forget_equal_errors
-from spanhouse_runtime.result import RunResult, last_answer
+from spanhouse_runtime.result import RunResult
 from spanhouse_runtime.reviews import Review, ReviewList
 from spanhouse_runtime.session import Session, Setup
+from spanhouse_runtime.stopped_answer import Answer, Stopped, plain_answer
 from spanhouse_runtime.tool_cache import ToolCache
 from spanhouse_runtime.tool_result import AfterTool
 from spanhouse_runtime.tool_rules import check_agent, own_breakers
 from spanhouse_runtime.tool_step import answer_call
 from spanhouse_runtime.tools import Function, Tool, Toolbox
 from spanhouse_runtime.undoing import keep, undo
+
+_log = logging.getLogger(__name__)
 
 HANDOVER_TOOLS = ("transfer_to_human*", "escalate_to_human*")
 
@@ -60,6 +66,9 @@ class Agent:
         after_tool: looks at every result before the model does, and may change or withhold it.
         handover: globs of the tools that hand the run to a person; a successful call ends it with ``escalated``.
         on_timeout: whether a tool that does not answer in time ends the run, or is told to the model as an error.
+        on_near_limit: told once of each limit that has come to its warning share; may answer with an ``Ease``: a
+            cheaper model, shorter answers, other instructions, from the next model call on.
+        last_answer: makes the answer of a run that stopped: what is done and saved, what is not, what is unavailable.
         clock: seconds that only grow; for ``max_seconds``.
 
     Raises:
@@ -76,7 +85,7 @@ class Agent:
         policy: CallPolicy | Callable[[], CallPolicy] | None = None,
         instructions: str = "",
         version: str | None = None,
-        price: Price | Mapping[str, Price] | None = None,
+        price: Price | Mapping[str, Price] | Prices | None = None,
         control: Control | None = None,
         approver: Approver | None = None,
         escalation: EscalationRules | None = None,
@@ -90,6 +99,8 @@ class Agent:
         after_tool: AfterTool | None = None,
         handover: Iterable[str] = HANDOVER_TOOLS,
         on_timeout: Literal["stop", "tell_model"] = "stop",
+        on_near_limit: OnNearLimit | None = None,
+        last_answer: Answer = plain_answer,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         toolbox = Toolbox(tools)
@@ -119,6 +130,8 @@ class Agent:
             idempotency=MemoryIdempotencyStore() if idempotency is None else idempotency,
             handover=tuple(handover),
             on_timeout=on_timeout,
+            on_near_limit=on_near_limit,
+            last_answer=last_answer,
             secrets=secrets,
             after_tool=after_tool,
             cache=ToolCache(clock=clock),
@@ -239,5 +252,21 @@ def _drive(session: Session) -> tuple[str, StopReason]:
         check_last_answer(response)
     except RunStopped as raised:
         stop = session.guarded.remember(raised)
-        return last_answer(stop, steps=session.step, tools=session.tools, said=session.said), stop.reason
+        return _last_answer(session, stop), stop.reason
     return response.text, StopReason(StopCode.FINISH)
+
+
+def _last_answer(session: Session, stop: RunStopped) -> str:
+    stopped = Stopped(
+        stop.reason,
+        stop.detail,
+        session.step,
+        {name: replace(tally) for name, tally in session.tools.items()},
+        session.said,
+        session.run.request_id or "",
+    )
+    try:
+        return session.setup.last_answer(stopped)
+    except Exception:  # noqa: BLE001 - the user's own words; the run has stopped for another reason and keeps it
+        _log.exception("last_answer failed for %s; the plain one is given", stop.reason)
+        return plain_answer(stopped)
