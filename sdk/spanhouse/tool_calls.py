@@ -36,10 +36,11 @@ class ToolCall:
         idempotency_key: str | None = None,
         decision: Decision | None = None,
         rule: str | None = None,
+        digest: str = "",
     ) -> None:
         self.name = name
         self.arguments = arguments
-        self.args_hash = args_hash(arguments)
+        self.args_hash = digest or args_hash(arguments)
         self.status: Status = "ok"
         self._call_id = call_id
         self._attempt = attempt
@@ -127,6 +128,7 @@ def tool_call(
     idempotency_key: str | None = None,
     decision: Decision | None = None,
     rule: str | None = None,
+    digest: str = "",
 ) -> ToolCall:
     """Return a tool call to enter with ``with``; an exception leaving the block is recorded and goes on.
 
@@ -139,6 +141,7 @@ def tool_call(
         idempotency_key: the key under which the call has effect once.
         decision: what the policy said: allow, deny or ask.
         rule: the policy rule that said so.
+        digest: the arguments' ``args_hash``, where it is known already.
     """
     return ToolCall(
         name,
@@ -149,4 +152,5 @@ def tool_call(
         idempotency_key=idempotency_key,
         decision=decision,
         rule=rule,
+        digest=digest,
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from spanhouse.canonical import args_hash
 from spanhouse.errors import SpanhouseError
 from spanhouse_runtime.guard.costs import Cost
 
@@ -25,6 +26,7 @@ class ToolAsk:
             empty where it is not declared. The guard's own ``traits`` and this one: the graver holds.
         undo: whether the call can be taken back by ``Agent.undo``, for the review list.
         cost_usd: what the call costs, in dollars or made of its arguments: reserved before it and booked after it.
+        digest: the ``args_hash`` of the arguments as they were asked for, whatever the tool makes of them.
     """
 
     tool: str
@@ -34,6 +36,10 @@ class ToolAsk:
     action: str = ""
     undo: bool = False
     cost_usd: Cost = 0.0
+    digest: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", args_hash(self.arguments))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spanhouse.canonical import args_hash
 from spanhouse.errors import RunStopped
 from spanhouse.stop_reasons import StopCode, StopReason
 from spanhouse.tool_calls import tool_call
@@ -26,7 +25,7 @@ def judge(guarded: GuardedRun, policy: CallPolicy, ask: ToolAsk) -> Verdict:
         "policy.decision",
         tool=ask.tool,
         decision=verdict.decision.value,
-        args_hash=args_hash(ask.arguments),
+        args_hash=ask.digest,
         rule=verdict.rule,
         policy_version=policy.fingerprint,
         reason=verdict.why or None,

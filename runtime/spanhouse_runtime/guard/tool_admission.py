@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spanhouse.canonical import args_hash
 from spanhouse.errors import ErrorType
 from spanhouse.stop_reasons import StopCode, StopReason
 from spanhouse_runtime.budget import Amounts
@@ -65,7 +64,7 @@ class ToolPermit:
             RunStopped: the run goes in circles, and its model had been warned.
         """
         self._close()
-        guarded, ask, digest = self.guarded, self.ask, args_hash(self.ask.arguments)
+        guarded, ask, digest = self.guarded, self.ask, self.ask.digest
         guarded.failures.worked(ask.tool)
         guarded.people.worked()
         tell(guarded, ask.tool, self.breaker.worked())
@@ -84,7 +83,7 @@ class ToolPermit:
         """
         self._close({StopCode.MAX_TOOL_CALLS: 1})
         self.breaker.dropped()
-        guarded, ask, digest = self.guarded, self.ask, args_hash(self.ask.arguments)
+        guarded, ask, digest = self.guarded, self.ask, self.ask.digest
         mind(guarded, guarded.loops.answered(ask.tool, digest, result, polling=ask.polling), ask.tool, digest)
 
     def failed(self, kind: ErrorType, message: str, *, made: bool = True) -> None:
@@ -95,7 +94,7 @@ class ToolPermit:
                 circles, and its model had been warned.
         """
         self._close(None if made else {StopCode.MAX_TOOL_CALLS: 1})
-        guarded, ask, digest = self.guarded, self.ask, args_hash(self.ask.arguments)
+        guarded, ask, digest = self.guarded, self.ask, self.ask.digest
         if made:
             tell(guarded, ask.tool, self.breaker.failed())
         else:
@@ -136,7 +135,7 @@ def tool_flow(guarded: GuardedRun, ask: ToolAsk) -> Flow[ToolPermit]:
     policy = guarded.policy()
     verdict = judge(guarded, policy, ask)
     # A call that is refused again and again is a loop too.
-    digest = args_hash(ask.arguments)
+    digest = ask.digest
     loop = guarded.loops.asked(ask.tool, digest, polling=ask.polling)
     if verdict.decision is Decision.DENY:
         record_denied(guarded, ask, verdict)
