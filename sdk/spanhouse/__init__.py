@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from spanhouse.model_calls import ModelCall, model_call
     from spanhouse.people import feedback
     from spanhouse.propagation import extract, inject
+    from spanhouse.queues import watch_queue
     from spanhouse.runs import Run, run
     from spanhouse.serverless import Invocation, invocation
     from spanhouse.stop_reasons import Outcome, StopCode, StopReason
@@ -65,6 +66,7 @@ _HOMES = {
     "telemetry_loss": "telemetry",
     "tool": "tools",
     "tool_call": "tool_calls",
+    "watch_queue": "queues",
 }
 """Public name -> the module it lives in. No module may be called like a public name: it would hide it."""
 
@@ -89,6 +91,7 @@ __all__ = [
     "ToolCall",
     "current_run",
     "extract",
+    "feedback",
     "flush",
     "init",
     "inject",
@@ -99,6 +102,7 @@ __all__ = [
     "telemetry_loss",
     "tool",
     "tool_call",
+    "watch_queue",
 ]
 
 

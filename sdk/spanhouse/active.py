@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry._logs import Logger
 from opentelemetry.sdk.trace import ReadableSpan
@@ -30,6 +31,9 @@ class Telemetry:
 
 
 _active: Telemetry | None = None
+running: Final[set[str]] = set()
+"""Span ids of the runs that are open in this process. Adding and taking away need no lock."""
+os.register_at_fork(after_in_child=running.clear)
 
 
 def active() -> Telemetry | None:

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from spanhouse import attributes as keys
-from spanhouse.active import active
+from spanhouse.active import active, running
 from spanhouse.audit.emitter import AuditTrail
 from spanhouse.canonical import shown
 from spanhouse.content import Content
@@ -136,6 +136,7 @@ class Run:
         self._content = Content(self._span, captured=telemetry is not None and telemetry.settings.capture_content)
         self._describe()
         self._token: Token[Context] = otel_context.attach(with_run(self, trace.set_span_in_context(self._span)))
+        running.add(self.span_id)
         if self._is_root:
             self._announce()
         return self
@@ -143,6 +144,7 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
+        running.discard(self.span_id)
         stopped = isinstance(error, RunStopped)
         if error is not None and not stopped:
             record_exception(self._span, error)

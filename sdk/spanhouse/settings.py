@@ -15,7 +15,7 @@ from spanhouse.errors import ConfigurationError
 
 DEFAULT_URL = "http://127.0.0.1:4318"
 Compression = Literal["none", "gzip", "deflate"]
-Signal = Literal["traces", "logs"]
+Signal = Literal["traces", "logs", "metrics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Settings:
     capture_content: bool
     traces: Endpoint
     logs: Endpoint
+    metrics: Endpoint | None = None
     spool: Path | None = None
     spool_bytes: int = 0
 

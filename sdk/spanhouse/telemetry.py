@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
+from typing import Literal
 from weakref import WeakSet
 
 from opentelemetry import _logs as otel_logs
@@ -24,6 +25,7 @@ from spanhouse import attributes as keys
 from spanhouse import notices
 from spanhouse.active import Telemetry, active, set_active
 from spanhouse.delivery import Counts
+from spanhouse.instrumenting import instrument_installed
 from spanhouse.pipeline import pipeline
 from spanhouse.processors import EXIT_DEADLINE, LogHandOver, SpanHandOver
 from spanhouse.settings import Settings, endpoint
@@ -49,6 +51,8 @@ def init(
     service_version: str | None = None,
     capture_content: bool = True,
     headers: Mapping[str, str] | None = None,
+    process_metrics: bool = True,
+    instrument: Literal["auto"] | None = None,
 ) -> None:
     """Start sending spans and audit events to a Spanhouse server, or to any OTLP/HTTP endpoint.
 
@@ -64,6 +68,9 @@ def init(
         service_version: the service's own version.
         capture_content: whether messages, arguments and results are sent. They are redacted first.
         headers: sent with every request, for example an API key.
+        process_metrics: whether CPU, memory, runs in flight, queues and lost telemetry are sent every ten seconds.
+        instrument: "auto" turns on the OpenTelemetry and OpenInference instrumentations that are installed; see
+            ``spanhouse.instrument``.
 
     Raises:
         ConfigurationError: the URL or an ``OTEL_EXPORTER_OTLP_*`` variable cannot be used.
@@ -77,6 +84,7 @@ def init(
         capture_content=capture_content,
         traces=endpoint("traces", url, headers, environ),
         logs=endpoint("logs", url, headers, environ),
+        metrics=endpoint("metrics", url, headers, environ) if process_metrics else None,
         spool=root_in(environ),
         spool_bytes=cap_in(environ),
     )
@@ -87,6 +95,8 @@ def init(
         shutdown()
         notices.forget()
         set_active(_start(settings))
+    if instrument == "auto":
+        instrument_installed()
 
 
 def flush(deadline: float = 5.0) -> bool:
@@ -123,6 +133,8 @@ def shutdown(deadline: float = EXIT_DEADLINE) -> None:
             return
         set_active(None)
         until = time.monotonic() + deadline
+        if telemetry.pipeline.gauges is not None:
+            telemetry.pipeline.gauges.stop()
         if telemetry.pipeline.recovery is not None:
             telemetry.pipeline.recovery.stop()
         # Audit events first: they are few, and what is asked for when something went wrong.
@@ -158,9 +170,8 @@ def _start(settings: Settings) -> Telemetry:
     # The event models take a moment to load: better now than within the first run.
     importlib.import_module("spanhouse.audit.registry")
     resource = _resource(settings)
-    way_out = pipeline(settings, shutdown)
-    if way_out.recovery is not None:
-        way_out.recovery.start()
+    way_out = pipeline(settings, shutdown, dict(resource.attributes))
+    way_out.start()
     return Telemetry(
         settings=settings,
         tracer=_tracer_provider(resource).get_tracer(SCOPE, VERSION),

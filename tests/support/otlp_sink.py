@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -82,6 +83,16 @@ class SinkLog:
         return decoded
 
 
+@dataclass(frozen=True)
+class SinkPoint:
+    """A metric point the sink acknowledged."""
+
+    name: str
+    value: float
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+
+
 class OtlpSink:
     """Collects what is posted to ``/v1/traces`` and ``/v1/logs`` while the ``with`` block lasts.
 
@@ -94,6 +105,7 @@ class OtlpSink:
         self.requests: list[Request] = []
         self._spans: list[SinkSpan] = []
         self._logs: list[SinkLog] = []
+        self._points: list[SinkPoint] = []
         self._answers: deque[Answer] = deque()
         self._always: Answer | None = None
         self._lock = threading.Lock()
@@ -130,6 +142,12 @@ class OtlpSink:
         """Log records, in the order they came."""
         with self._lock:
             return list(self._logs)
+
+    @property
+    def points(self) -> list[SinkPoint]:
+        """Metric points, in the order they came."""
+        with self._lock:
+            return list(self._points)
 
     @property
     def audit(self) -> list[SinkLog]:
@@ -170,6 +188,10 @@ class OtlpSink:
                 traces.partial_success.rejected_spans = answer.rejected
                 traces.partial_success.error_message = answer.message
                 return answer, traces.SerializeToString()
+            if request.path.endswith("/v1/metrics"):
+                if taken:
+                    self._points.extend(_points(ExportMetricsServiceRequest.FromString(request.body)))
+                return answer, b""
             if taken:
                 self._logs.extend(_logs(ExportLogsServiceRequest.FromString(request.body)))
             logs = ExportLogsServiceResponse()
@@ -244,6 +266,16 @@ def _logs(request: ExportLogsServiceRequest) -> list[SinkLog]:
         for resource in request.resource_logs
         for scope in resource.scope_logs
         for record in scope.log_records
+    ]
+
+
+def _points(request: ExportMetricsServiceRequest) -> list[SinkPoint]:
+    return [
+        SinkPoint(metric.name, point.as_double, _plain(point.attributes), _plain(resource.resource.attributes))
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in (*metric.gauge.data_points, *metric.sum.data_points)
     ]
 
 
