@@ -51,7 +51,9 @@ POINT: Final = _names(
 
 # What is read just within the interpreter's limit could not be written again.
 _DEEPEST: Final = 500
-SCORE: Final = _names("tenant score_id time name value label explanation trace_id span_id run_id response_id source")
+SCORE: Final = _names(
+    "tenant score_id time name value label explanation error_type trace_id span_id run_id response_id source"
+)
 
 _SESSION: Final = {
     **{name: name for name in _names("session_id tenant runs running completed users agents")},

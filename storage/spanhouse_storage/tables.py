@@ -219,7 +219,7 @@ _SCORES = pa.schema(
         *_required(_U64, "version"),
         *_required(_TEXT, "name"),
         *_nullable(_F64, "value"),
-        *_required(_TEXT, "label explanation trace_id span_id run_id response_id source"),
+        *_required(_TEXT, "label explanation error_type trace_id span_id run_id response_id source"),
     ]
 )
 

@@ -11,6 +11,7 @@ from spanhouse import attributes as otel
 from spanhouse_collector.conventions.convention import (
     AGENT,
     EMBEDDING,
+    EVALUATOR,
     GUARDRAIL,
     LLM,
     OTHER,
@@ -93,6 +94,7 @@ OTEL_GENAI: Final = Convention(
         ),
         by_presence(11, ("gen_ai.embeddings.dimension.count", "gen_ai.request.encoding_formats"), EMBEDDING),
         by_presence(11, ("gen_ai.workflow.name",), WORKFLOW),
+        by_presence(11, ("gen_ai.evaluation.name",), EVALUATOR),
         by_presence(12, _MODEL, LLM, beside=_ANSWER),
         by_presence(13, ("gen_ai.agent.id", otel.AGENT_NAME), AGENT),
     ),

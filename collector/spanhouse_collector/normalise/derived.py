@@ -10,18 +10,17 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from spanhouse import attributes as own
-from spanhouse_collector.conventions import log_convention
+from spanhouse_collector.conventions import genai_evaluations, log_convention
 from spanhouse_collector.conventions.agent_log import LogEvent
 from spanhouse_collector.conventions.convention import LLM, Messages
 from spanhouse_collector.conventions.genai_events import EVENT_NAMES, from_events
-from spanhouse_collector.conventions.readers import as_text, json_text, name, number
+from spanhouse_collector.conventions.readers import json_text, name
 from spanhouse_collector.normalise.agent_runs import AgentRuns
 from spanhouse_collector.prices import Prices
 from spanhouse_collector.wire import Value
 
 Row: TypeAlias = dict[str, Any]
 
-EVALUATION: Final = "gen_ai.evaluation.result"
 _SHARED: Final = ("tenant", "trace_id", "span_id", "bucket", "time", "received_at", "version")
 
 
@@ -42,7 +41,7 @@ class Derived:
         A record of a coding agent that names no trace and no span gets those it belongs to into its row.
         """
         event: str = log["event_name"]
-        if event == EVALUATION:
+        if genai_evaluations.tells(event, said):
             self.rows["scores"].append(_score(log, said))
         elif event in EVENT_NAMES:
             self._add_messages(log, from_events([(event, body if isinstance(body, dict) else said)], LLM))
@@ -76,10 +75,7 @@ def _score(log: Row, said: Mapping[str, Value]) -> Row:
     return {
         **_shared(log),
         "score_id": log["record_id"],
-        "name": name(said.get("gen_ai.evaluation.name")) or "",
-        "value": number(said.get("gen_ai.evaluation.score.value")),
-        "label": name(said.get("gen_ai.evaluation.score.label")) or "",
-        "explanation": as_text(said.get("gen_ai.evaluation.explanation") or ""),
+        **genai_evaluations.verdict(said),
         "run_id": name(said.get(own.RUN_ID)) or "",
         "response_id": name(said.get(own.RESPONSE_ID)) or "",
         "source": "log",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from spanhouse_collector import wire
+from spanhouse_collector.conventions.genai_evaluations import tells
 from spanhouse_collector.normalise import cells, times
 from spanhouse_collector.normalise.accepted import accepted
 from spanhouse_collector.normalise.attachments import links
@@ -36,7 +37,7 @@ class Spans:
     """Turns trace requests into rows of ``spans``, remembering attributes, shapes and prices from batch to batch.
 
     Attributes:
-        scored: rows of the last table whose attributes hold scores.
+        scored: rows of the last table whose attributes or events hold scores.
     """
 
     def __init__(self, attributes: Attributes, contexts: Contexts, prices: Prices) -> None:
@@ -63,9 +64,8 @@ class Spans:
         maps = Maps()
         base = 0
         for group in groups:
-            if group.plan.scored:
-                self.scored.extend(range(before + base, before + base + len(group)))
-            self._fill(columns, maps, group, contexts, base)
+            scored = self._fill(columns, maps, group, contexts, base)
+            self.scored.extend(before + base + row for row in scored)
             base += len(group)
         columns.whole("attributes", maps.array(_SCHEMA.field("attributes").type))
         self._fixed(columns, groups, records, contexts)
@@ -99,7 +99,10 @@ class Spans:
                         group.record.append(number)
         return list(groups.values()), contexts
 
-    def _fill(self, columns: Columns, maps: Maps, group: Group, contexts: Sequence[Context], base: int) -> None:
+    def _fill(
+        self, columns: Columns, maps: Maps, group: Group, contexts: Sequence[Context], base: int
+    ) -> Iterable[int]:
+        """Fill in the columns of a group; return those of its rows that hold scores."""
         events = {
             row: [Event(event, self._attributes) for event in span.events]
             for row, span in enumerate(group.spans)
@@ -117,6 +120,9 @@ class Spans:
         for position, reference in payload.moved.items():
             texts[position :: len(group.plan.keys)] = [reference] * len(group)
         maps.add(group.plan.keys, texts, len(group))
+        if group.plan.scored:
+            return range(len(group))
+        return [row for row, of in events.items() if any(tells(each.name, each.attributes) for each in of)]
 
     def _fixed(
         self, columns: Columns, groups: Sequence[Group], records: Sequence[RawRecord], contexts: Sequence[Context]
