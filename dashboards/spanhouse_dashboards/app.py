@@ -55,6 +55,20 @@ st.navigation(
             help="What fires now, the rules behind it, and what was sent.",
         ),
         st.Page(
+            urls.APPROVALS,
+            title="Approvals",
+            icon=":material/how_to_reg:",
+            url_path="approvals",
+            help="What agents ask before they act, and your answers.",
+        ),
+        st.Page(
+            urls.CONTROL,
+            title="Control",
+            icon=":material/front_hand:",
+            url_path="control",
+            help="Stop, pause, disable and tighten, and what is in force.",
+        ),
+        st.Page(
             urls.SYSTEM,
             title="System",
             icon=":material/health_and_safety:",
