@@ -61,6 +61,7 @@ from spanhouse_server.api.hosts import LoopbackNamesOnly
 from spanhouse_server.api.ids import SentPaths
 from spanhouse_server.approvals.desk import Desk
 from spanhouse_server.audit import signing
+from spanhouse_server.audit.configuration import fingerprints
 from spanhouse_server.audit.job import Checkpointing
 from spanhouse_server.audit.mirror import Mirror
 from spanhouse_server.audit.trail import Trail
@@ -174,6 +175,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
             [Mirror(folder, state) for folder in settings.checkpoint_dirs],
             retention=lambda: policy.current().lives(),
             clock=clock,
+            configuration=partial(fingerprints, settings, _configuration_files(settings, rules)),
         )
         pipeline.metrics.watch(
             "policy_refused", "1 while the policy file cannot be used and the last good one holds.", policy.is_refused
@@ -414,6 +416,11 @@ def _policy_file(settings: Settings) -> Path:
         msg = f"policy file {named} does not exist; name another with --policy"
         raise ConfigurationError(msg)
     return named
+
+
+def _configuration_files(settings: Settings, rules: Path | None) -> dict[str, Path]:
+    """Return the files whose change is an event, by what they are called in it."""
+    return {"policy.yaml": _policy_file(settings), "rules.yaml": rules or settings.data_dir / "rules.yaml"}
 
 
 def _rules_file(settings: Settings) -> Path | None:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from spanhouse_server.audit import keyring, table
 from spanhouse_server.audit.checkpoint import FIRST, Checkpoint, Head, Signed
+from spanhouse_server.audit.configuration import note_changes
 from spanhouse_server.audit.mirror import Mirror, MirrorError
 from spanhouse_server.audit.signing import SigningKey
 from spanhouse_storage.contract import Store
@@ -47,6 +48,7 @@ class Checkpointing:
         mirrors: where copies go.
         retention: returns the lives that hold now.
         clock: the time, aware.
+        configuration: returns the fingerprint of each part of the configuration, whose changes are told of.
     """
 
     def __init__(
@@ -58,9 +60,10 @@ class Checkpointing:
         *,
         retention: Callable[[], Retention],
         clock: Callable[[], datetime],
+        configuration: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._store, self._state, self._key, self._mirrors = store, state, key, mirrors
-        self._retention, self._clock = retention, clock
+        self._retention, self._clock, self._configuration = retention, clock, configuration
         self._signed: dict[tuple[str, str], tuple[Head, datetime]] = {}
         self._deep_at: datetime | None = None
         self._said: str | None = None
@@ -84,7 +87,9 @@ class Checkpointing:
 
     def tick(self, *, eager: bool = False) -> list[Checkpoint]:
         """Take the checkpoints that are due, with ``eager`` of whatever changed, and copy them; return them."""
-        now, newest = self._clock(), table.newest(self._state)
+        now = self._clock()
+        note_changes(self._state, self._configuration(), now)
+        newest = table.newest(self._state)
         changed = self._changed(now, newest)
         taken: list[Checkpoint] = []
         for tenant in sorted({*changed, *newest}):

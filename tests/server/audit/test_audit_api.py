@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -22,6 +23,8 @@ from tests.support.served import Served, problem, serving
 from spanhouse.audit import json_schemas
 from spanhouse_server.audit import outbox, reading, signing
 from spanhouse_server.cli.commands import cli
+from spanhouse_storage import migrate, open_store
+from spanhouse_storage.erasure import TABLES
 
 OTLP = {"content-type": "application/x-protobuf"}
 AGENT = """
@@ -41,7 +44,13 @@ sh.shutdown()
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server with a run each of acme and globex, and three of a real SDK's, all signed."""
     folder = tmp_path_factory.mktemp("audit")
+    # The engine minds how soon to clear parts from the second opening on.
+    store = open_store(folder / "data" / "store")
+    migrate(store)
+    store.close()
     with serving(folder / "data", audit_anchor=str(folder / "anchor")) as running:
+        for name in TABLES:
+            running.parts.store.execute(f"ALTER TABLE {name} MODIFY SETTING old_parts_lifetime = 0")
         now = datetime.now(UTC)
         for tenant in ("acme", "globex"):
             body = otlp(chained(f"run-of-{tenant}", 4, at=now, tenant=tenant))
@@ -160,6 +169,20 @@ def test_rotation_needs_an_operator_is_an_event_and_breaks_nothing(served: Serve
     events = served.get("/api/v1/audit", name="audit.key", tenant="default")["events"]
     assert events[-1]["data"]["certified_by"] == signing.read_public(first.read_text())[0].id
     assert report(served, "--key", str(first))["result"] == "whole"
+
+
+def test_a_change_of_the_policy_file_is_a_control_event_that_says_which_and_not_what(served: Served) -> None:
+    policy = served.data / "policy.yaml"
+    for text in ("version: 1\n", "version: 1\ndefault: {}\n"):
+        policy.write_text(text)
+        served.parts.checkpoints.tick()
+    asyncio.run(served.parts.trail.send())
+    served.drain()
+    policy.unlink()
+    events = served.get("/api/v1/audit", name="config", tenant="default")["events"]
+    assert {each["data"]["what"] for each in events} == {"policy.yaml"}
+    assert [each["data"].get("before") for each in events][-1] == events[-2]["data"]["fingerprint"]
+    assert len(events[-1]["data"]["fingerprint"]) == 16
 
 
 def test_a_key_of_one_tenant_sees_its_checkpoints_alone(served: Served) -> None:
