@@ -16,6 +16,7 @@ from typing import Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
+from spanhouse.context import leave
 from spanhouse.errors import ConfigurationError
 from spanhouse.propagation import RemoteRun, context_of, remote_run, with_caller
 
@@ -111,7 +112,7 @@ class SpanhouseASGI:
         try:
             await self._app(scope, receive, answer)
         finally:
-            otel_context.detach(token)
+            leave(token)
 
 
 class SpanhouseWSGI:

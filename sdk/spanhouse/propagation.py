@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from spanhouse import attributes as keys
-from spanhouse.context import current_run
+from spanhouse.context import current_run, leave
 
 _REMOTE: Final = otel_context.create_key("spanhouse-remote-run")
 _FIELDS: Final = {
@@ -57,7 +57,7 @@ class Joined:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        otel_context.detach(self._token)
+        leave(self._token)
 
 
 def inject(carrier: MutableMapping[str, Any] | None = None) -> dict[str, Any]:

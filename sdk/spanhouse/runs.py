@@ -23,7 +23,7 @@ from spanhouse.active import active, running
 from spanhouse.audit.emitter import AuditTrail
 from spanhouse.canonical import shown
 from spanhouse.content import Content
-from spanhouse.context import current_run, with_run
+from spanhouse.context import current_run, leave, with_run
 from spanhouse.errors import ConfigurationError, RunStopped
 from spanhouse.failures import record_exception
 from spanhouse.identity import run_id_of
@@ -150,7 +150,7 @@ class Run:
             record_exception(self._span, error)
         reason = self._reason or _reason_of(error)
         self._end(reason)
-        otel_context.detach(self._token)
+        leave(self._token)
         self._span.end()
         return stopped
 

@@ -13,7 +13,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from spanhouse.active import active
 from spanhouse.content import Content
-from spanhouse.context import current_run
+from spanhouse.context import current_run, leave
 from spanhouse.notices import warn_once
 
 
@@ -48,5 +48,5 @@ class CallSpan:
 
     def end(self) -> None:
         """End the span and make the one before it current again."""
-        otel_context.detach(self._token)
+        leave(self._token)
         self.span.end()
