@@ -109,6 +109,17 @@ class BudgetStore:
         """Whether one of the budgets limits dollars."""
         return any(StopCode.MAX_USD in budget.limits for budget in self._in_force())
 
+    @property
+    def limits_time(self) -> bool:
+        """Whether one of the budgets limits seconds."""
+        return any(StopCode.MAX_SECONDS in budget.limits for budget in self._in_force())
+
+    def spend(self, subject: Subject, amounts: Amounts) -> list[Near]:
+        """Book what was taken without being asked for, and return the budgets that have come near since."""
+        drawn = accounts(self._in_force(), subject, datetime.fromtimestamp(self._clock(), UTC))
+        with self._transaction() as connection:
+            return self._booked(connection, drawn, amounts)
+
     def reserve(self, subject: Subject, amounts: Amounts) -> str:
         """Hold back the amounts in every account of the subject, or in none; return the reservation's id.
 
@@ -143,13 +154,7 @@ class BudgetStore:
             return []
         with self._transaction() as connection:
             connection.execute(delete(held).where(held.c.reservation == reservation))
-            for account in drawn:
-                for code, amount in sorted(actual.items()):
-                    if amount:
-                        self._row(connection, account.key, code)
-                        row = (used.c.account == account.key) & (used.c.code == code.value)
-                        connection.execute(update(used).where(row).values(amount=used.c.amount + amount))
-            return [near for account in drawn for near in self._newly_near(connection, account)]
+            return self._booked(connection, drawn, actual)
 
     def release(self, reservation: str) -> None:
         """Give a reservation back unused."""
@@ -216,6 +221,15 @@ class BudgetStore:
                 raise BudgetRefused(
                     code, limit=limit, used=booked, reserved=reserved, asked=wanted, scope=account.scope.value
                 )
+
+    def _booked(self, connection: Connection, drawn: Sequence[Account], actual: Amounts) -> list[Near]:
+        for account in drawn:
+            for code, amount in sorted(actual.items()):
+                if amount:
+                    self._row(connection, account.key, code)
+                    row = (used.c.account == account.key) & (used.c.code == code.value)
+                    connection.execute(update(used).where(row).values(amount=used.c.amount + amount))
+        return [near for account in drawn for near in self._newly_near(connection, account)]
 
     def _row(self, connection: Connection, key: str, code: StopCode) -> None:
         make = sqlite.insert if self._on_sqlite else postgresql.insert

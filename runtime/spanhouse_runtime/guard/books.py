@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -12,6 +14,8 @@ from spanhouse_runtime.budget import Amounts, BudgetRefused, Near, Reservation, 
 from spanhouse_runtime.limits import Limits
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 SPENDING: Final = (StopCode.MAX_USD, StopCode.MAX_TOKENS)
 
@@ -33,6 +37,13 @@ class SharedBudgets(Protocol):
     @property
     def limits_money(self) -> bool:
         """Whether one of them limits dollars."""
+
+    @property
+    def limits_time(self) -> bool:
+        """Whether one of them limits seconds, so that the time runs take is booked."""
+
+    def spend(self, subject: Subject, amounts: Amounts) -> list[Near]:
+        """Book what was taken without being asked for, and return the budgets that have come near since."""
 
     def reserve(self, subject: Subject, amounts: Amounts) -> str:
         """Hold back the amounts in every budget the subject draws on, or in none; return the reservation's id.
@@ -77,6 +88,8 @@ class Books:
     ) -> None:
         self.ledger = ledger_for(limits)
         self._run, self._subject, self._shared, self._on_near = run, subject, shared, on_near
+        self._booked_ms = 0
+        self._lock = threading.Lock()
 
     @property
     def blocking(self) -> bool:
@@ -113,7 +126,9 @@ class Books:
         if self._shared is not None:
             budgets = self._shared
             try:
-                shared = self._or_told(lambda: budgets.reserve(self._subject, amounts))
+                # Time that is used up must refuse a call that asks for none.
+                asked = {**amounts, StopCode.MAX_SECONDS: 1} if budgets.limits_time else amounts
+                shared = self._or_told(lambda: budgets.reserve(self._subject, asked))
             except BaseException:
                 self.ledger.release(own)
                 raise
@@ -127,7 +142,19 @@ class Books:
         self._book("budget.settle", held.own, taken)
         near = self.ledger.newly_near()
         if self._shared is not None:
-            near += self._shared.settle(held.shared, taken)
+            near += self._shared.settle(held.shared, {**taken, **self._time(self._shared)})
+        for limit in near:
+            self._warn(limit)
+
+    def close(self) -> None:
+        """Book the time since the last call, for the budgets of seconds that the run shares; may block."""
+        if self._shared is None or not (took := self._time(self._shared)):
+            return
+        try:
+            near = self._shared.spend(self._subject, took)
+        except Exception:  # noqa: BLE001 - the store's own; the run is over and must end with its own reason
+            _log.exception("%d ms of run %s could not be booked", took[StopCode.MAX_SECONDS], self._subject.run_id)
+            return
         for limit in near:
             self._warn(limit)
 
@@ -136,6 +163,15 @@ class Books:
         self.ledger.release(held.own)
         if self._shared is not None:
             self._shared.release(held.shared)
+
+    def _time(self, shared: SharedBudgets) -> dict[StopCode, int]:
+        """Return the milliseconds that have passed and are booked nowhere but in the run's own ledger."""
+        if not shared.limits_time:
+            return {}
+        with self._lock:
+            passed = self.ledger.used(StopCode.MAX_SECONDS)
+            new, self._booked_ms = passed - self._booked_ms, passed
+        return {StopCode.MAX_SECONDS: new} if new else {}
 
     def _or_told(self, act: Callable[[], T]) -> T:
         try:

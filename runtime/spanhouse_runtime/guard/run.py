@@ -327,6 +327,7 @@ class GuardedRun:
         self.machine.to(last, str(self.stopped or ("" if completed else "error")))
         self.run.set_attribute(keys.STATE, self.machine.state.value)
         self.run.budget(self.books.ledger.report())
+        self.books.close()
 
     def _changed(self, changes: Changes, by: str, reason: str, flag_id: str) -> None:
         if not changes:

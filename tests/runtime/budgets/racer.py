@@ -1,7 +1,7 @@
 """A process of eight threads that draw on one budget as fast as they can; started by the race's test.
 
-Prints, a line each, what it settled in the end. With ``--die`` it is killed in the middle by its own hand, holding
-reservations.
+Says "ready" and waits for a line before it begins; prints what it settled in the end. With ``--die`` it is killed in
+the middle by its own hand, holding reservations.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ def main() -> None:
     dies = "--die" in sys.argv
     store = BudgetStore(url, [Budget(scope=Scope.TENANT_DAY, max_tokens=limit)], lease_seconds=lease)
     settled: list[int] = []
+    # All start at once, or one of them may find nothing left to race for.
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
 
     def draw(seed: int) -> None:
         rng = random.Random(seed)
@@ -32,7 +36,7 @@ def main() -> None:
                 held = store.reserve(Subject(f"run-{seed}-{n}", tenant="acme"), {StopCode.MAX_TOKENS: asked})
             except BudgetRefused:
                 continue
-            if dies and n == rounds // 2:
+            if dies and n >= rounds // 8:
                 os.kill(os.getpid(), signal.SIGKILL)
             taken = rng.randint(0, asked)
             store.settle(held, {StopCode.MAX_TOKENS: taken})

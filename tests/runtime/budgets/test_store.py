@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.support.agents import named, recorded
 from tests.support.otlp_sink import OtlpSink
+from tests.support.postgres import missing, postgres
 
 from spanhouse.stop_reasons import StopCode
 from spanhouse_runtime.budget import BudgetRefused
@@ -125,6 +126,7 @@ def test_what_was_spent_after_its_lease_ran_out_is_booked_all_the_same(make: Sto
     assert store.report(acme)["tenant/day"]["max_tokens"]["used"] == 90
 
 
+@settings(deadline=None)
 @given(
     calls=st.lists(
         st.tuples(st.sampled_from(["acme", "globex"]), st.integers(1, 40), st.integers(0, 40), st.booleans()),
@@ -153,26 +155,48 @@ def test_used_and_reserved_never_pass_a_limit(tmp_path_factory: Any, calls: list
     store.close()
 
 
-def race(path: Path, limit: int, rounds: int, *, dying: int) -> list[int]:
-    url = f"sqlite:///{path}"
+def race(url: str, limit: int, rounds: int, *, dying: int) -> list[int]:
     command = [sys.executable, str(RACER), url, str(limit), str(rounds), "2"]
     processes = [
-        subprocess.Popen([*command, *(["--die"] if n < dying else [])], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*command, *(["--die"] if n < dying else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         for n in range(4)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
     return [int(process.communicate(timeout=100)[0] or -1) for process in processes]
 
 
-def test_eight_threads_of_four_processes_never_pass_a_budget_though_one_is_killed(tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database that processes share, in a file and in a server."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'race.db'}"
+        return
+    if why := missing():
+        pytest.skip(why)
+    with postgres() as url:
+        yield url
+
+
+def test_eight_threads_of_four_processes_never_pass_a_budget_though_one_is_killed(shared_url: str) -> None:
     limit = 1_500
-    settled = race(tmp_path / "race.db", limit, 40, dying=1)
+    settled = race(shared_url, limit, 40, dying=1)
     assert settled.count(-1) == 1
-    store = BudgetStore(f"sqlite:///{tmp_path / 'race.db'}", [Budget(scope=Scope.TENANT_DAY, max_tokens=limit)])
+    store = BudgetStore(shared_url, [Budget(scope=Scope.TENANT_DAY, max_tokens=limit)])
     use = store.report(Subject("r", tenant="acme"))["tenant/day"]["max_tokens"]
+    listed = [row.as_json()["used"] for row in store.uses()]
     store.close()
     assert sum(n for n in settled if n > 0) <= use["used"] <= limit
-    # It was a race for the last of it, not a stroll.
-    assert use["used"] > limit - 40
+    # It was a race for the last of it, not a stroll; eight threads died holding 20 each at most.
+    assert use["used"] > limit - 8 * 20 - 40
+    assert listed == [use["used"]]
 
 
 def test_a_forked_child_reserves_for_itself(make: Store) -> None:
