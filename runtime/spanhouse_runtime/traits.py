@@ -71,6 +71,7 @@ _ACTIONS: Final = tuple(Action)
 _REVERSIBLE: Final = tuple(Reversible)
 _RADII: Final = tuple(BlastRadius)
 _CARES: Final = tuple(Care)
+_MOST_KNOWN: Final = 1_000
 _WIDE: Final = frozenset({BlastRadius.HIGH, BlastRadius.VERY_HIGH})
 
 
@@ -153,14 +154,16 @@ class TraitsByTool:
 
     def of(self, tool: str, action: str = "") -> ToolTraits:
         """Return the traits of a tool, with the action a call itself declares."""
-        # Names come from models too, so only those of tools that are declared here are kept.
+        if not self._by_tool and not action:
+            return UNDECLARED
         if (known := self._known.get((tool, action))) is not None:
             return known
         found = ToolTraits(action) if action else UNDECLARED
         matching = [traits for glob, traits in self._by_tool.items() if fnmatchcase(tool, glob)]
         for traits in matching:
             found = traits.strictest(found)
-        if tool in self._by_tool:
+        # Names come from models too, and a model may make up any number of them.
+        if len(self._known) < _MOST_KNOWN:
             self._known[tool, action] = found
         return found
 
