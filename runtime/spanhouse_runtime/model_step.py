@@ -11,6 +11,7 @@ from spanhouse.stop_reasons import StopCode, StopReason
 from spanhouse_runtime.easing import ease
 from spanhouse_runtime.guard import ModelAsk, ModelPermit
 from spanhouse_runtime.model import Message, ModelRequest, ModelResponse
+from spanhouse_runtime.model_answer import MalformedAnswer, checked
 from spanhouse_runtime.money import usd
 from spanhouse_runtime.session import Session
 from spanhouse_runtime.worker import call_with_deadline
@@ -35,11 +36,19 @@ def ask_model(session: Session) -> ModelResponse:
     except RunStopped:
         permit.dropped()
         raise
+    except MalformedAnswer as problem:
+        # It was answered, and what that cost nobody knows.
+        permit.dropped()
+        reason = StopReason(StopCode.MODEL_ERROR, ErrorType.MALFORMED.value)
+        raise session.guarded.stop(reason, str(problem)) from problem
     except Exception as problem:  # every failure of a model ends the run with a typed reason
         kind = classify(problem)
         permit.failed()
         reason = StopReason(StopCode.MODEL_ERROR, kind.value)
         raise session.guarded.stop(reason, f"{type(problem).__name__}: {problem}") from problem
+    except BaseException:
+        permit.dropped()
+        raise
     session.said = response.text or session.said
     session.messages.append(response.as_message())
     session.guarded.said(response.text)
@@ -50,13 +59,16 @@ def check_last_answer(response: ModelResponse) -> None:
     """Return if a message without tool calls is a whole answer.
 
     Raises:
-        RunStopped: the answer was cut off at the output limit, or withheld by the provider's filter.
+        RunStopped: the answer was cut off at the output limit, withheld by the provider's filter, or is empty.
     """
     if response.finish_reason == "length":
         raise RunStopped(StopReason(StopCode.MAX_TOKENS, "output"), "the last answer was cut off at the output limit")
     if response.finish_reason == ErrorType.CONTENT_FILTER:
         reason = StopReason(StopCode.MODEL_ERROR, ErrorType.CONTENT_FILTER)
         raise RunStopped(reason, "the provider's content filter withheld the answer")
+    if not response.text.strip():
+        reason = StopReason(StopCode.MODEL_ERROR, ErrorType.MALFORMED)
+        raise RunStopped(reason, "the model answered neither a text nor a tool call")
 
 
 def _conversation(session: Session) -> tuple[Message, ...]:
@@ -79,13 +91,14 @@ def _call(session: Session, request: ModelRequest, permit: ModelPermit) -> Model
         max_tokens=request.max_output_tokens,
     ) as call:
         # When the run's time is up, it is the check that says so: the model has no time limit of its own.
-        response: Any = call_with_deadline(
-            model.complete,
-            {"request": request},
-            timeout=guarded.remaining_seconds(),
-            check=guarded.look,
+        response = checked(
+            call_with_deadline(
+                model.complete,
+                {"request": request},
+                timeout=guarded.remaining_seconds(),
+                check=guarded.look,
+            )
         )
-        assert isinstance(response, ModelResponse)
         cost = permit.answered(response.usage, response.cost_usd)
         listed = cost is not None and response.cost_usd is None
         _record(call, response, cost, guarded.guard.price_version_of(model.name) if listed else "")
