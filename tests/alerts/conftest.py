@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from tests.support.postgres import empty, missing, postgres
 
 from spanhouse_alerts.samples import Request, Sample
 from spanhouse_storage.state import open_state
@@ -99,10 +100,27 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The URL of a real PostgreSQL server."""
+    if why := missing():
+        pytest.skip(why)
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def state_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty state database is, of each kind there is."""
+    if request.param == "sqlite":
+        return str(tmp_path / "state.db")
+    return empty(request.getfixturevalue("server"))
+
+
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[Engine]:
-    """An open state database in a new directory."""
-    engine = open_state(tmp_path / "state.db")
+def state(state_url: str) -> Iterator[Engine]:
+    """An open state database that is empty."""
+    engine = open_state(state_url)
     yield engine
     engine.dispose()
 

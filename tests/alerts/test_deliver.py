@@ -8,7 +8,6 @@ import sys
 import textwrap
 import threading
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -163,10 +162,11 @@ def test_an_unforeseen_failure_loses_nothing(state: Engine, clock: Clock) -> Non
 
 def test_a_slow_receiver_holds_up_nobody_else(state: Engine, clock: Clock) -> None:
     """While one receiver hangs, the other is told."""
-    hanging, told = threading.Event(), threading.Event()
+    begun, hanging, told = threading.Event(), threading.Event(), threading.Event()
 
     def post(_receiver: Receiver, key: str, *_rest: object) -> None:
         if key == "slow":
+            begun.set()
             hanging.wait(10)
         else:
             told.set()
@@ -176,6 +176,7 @@ def test_a_slow_receiver_holds_up_nobody_else(state: Engine, clock: Clock) -> No
     worker = deliverer(state, clock, post, "slow", "quick")
     worker.start()
     try:
+        assert begun.wait(10)
         assert told.wait(10)
         assert rows(state)[0].sent_at_us is None
     finally:
@@ -213,13 +214,12 @@ CHILD = textwrap.dedent("""
     ("point", "expected"), [("before-send", ["k1"]), ("after-send", ["k1", "k1"]), ("after-mark", ["k1"])]
 )
 def test_kill_9_loses_no_notice_and_repeats_at_most_one(
-    tmp_path: Path, clock: Clock, far: Far, point: str, expected: list[str]
+    state_url: str, clock: Clock, far: Far, point: str, expected: list[str]
 ) -> None:
     """Killed before it is sent: sent at the restart. Before it is marked: once more, same key. After: never again."""
-    database = tmp_path / "state.db"
-    state = open_state(database)
+    state = open_state(state_url)
     queue(state, clock(), "k1")
-    child = subprocess.run([sys.executable, "-c", CHILD, str(database), far.url, point], check=False, env=os.environ)
+    child = subprocess.run([sys.executable, "-c", CHILD, state_url, far.url, point], check=False, env=os.environ)
     assert child.returncode == -signal.SIGKILL
     receivers = {"hook": Receiver(webhook=WebhookReceiver(url=far.url))}
     Deliverer(state, lambda: receivers, lambda: DAY, clock).deliver("hook")

@@ -305,13 +305,12 @@ CHILD = textwrap.dedent("""
 
 @pytest.mark.parametrize("point", ["computing", "saved"])
 def test_kill_9_in_a_tick_loses_no_alert(
-    tmp_path: Path, rules_file: Path, figures: Figures, clock: Clock, far: Far, point: str
+    state_url: str, rules_file: Path, figures: Figures, clock: Clock, far: Far, point: str
 ) -> None:
     """Killed before the transaction, the next tick finds the same; killed after it, the notice is queued: told once."""
-    database = tmp_path / "crash.db"
-    command = [sys.executable, "-c", CHILD, str(database), str(rules_file), point]
+    command = [sys.executable, "-c", CHILD, state_url, str(rules_file), point]
     assert subprocess.run(command, check=False, env=os.environ).returncode == -signal.SIGKILL
-    state = open_state(database)
+    state = open_state(state_url)
     figures.total("spend", 8.4, tenant="acme")
     engine = AlertEngine(rules_file, figures, Shown(), state, clock=clock)
     for _ in range(3):
