@@ -183,7 +183,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Parts:
         engine = AlertEngine.over(store, state, rules, clock=clock, base_url=settings.url)
         desk = Desk(state, clock)
         Gauge(
-            "spanhouse_server_approvals_waiting",
+            "spanhouse_server_approvals_waiting_items",
             "Questions of agents that wait for a person.",
             registry=pipeline.metrics.registry,
         ).set_function(desk.waiting)

@@ -131,7 +131,7 @@ def test_an_operator_stops_an_agent_and_lifts_it(server: ServerProcess, visit: C
     page.get_by_label("Target", exact=True).press("Tab")
     page.get_by_role("button", name="Set", exact=True).click()
     signed(page, "Yes", reason="runaway")
-    expect(page.get_by_text("run r-77")).to_be_visible()
+    expect(page.get_by_role("button", name="Lift")).to_be_visible()
     (flag,) = server.get("/api/v1/control")["flags"]
     assert (flag["action"], flag["target"], flag["by"], flag["reason"]) == ("stop", "r-77", "ann", "runaway")
     page.get_by_role("button", name="Lift").click()

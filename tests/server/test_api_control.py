@@ -50,7 +50,7 @@ def test_a_decision_becomes_a_flag_and_an_audit_event(served: Served) -> None:
     flag = answer.json()
     assert set(flag) == {
         *("id", "action", "scope", "target", "tenant", "reason", "by", "created_at", "expires_at"),
-        *("limits", "tool", "arguments"),
+        *("limits", "tool", "arguments", "resources"),
     }
     assert {name: flag[name] for name in said if name in flag} == {k: v for k, v in said.items() if k in flag}
     assert flag["created_at"] < flag["expires_at"]

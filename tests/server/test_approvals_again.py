@@ -29,7 +29,7 @@ def test_questions_survive_a_restart_of_the_server(tmp_path_factory: pytest.Temp
             operator.answer_approval(done["id"], approved=True, args_hash=done["args_hash"])
     with serving(data) as second, Client(second.url, token="") as agent:
         assert [agent.approval(each["id"])["state"] for each in (asked, done)] == ["waiting", "approved"]
-        assert "spanhouse_server_approvals_waiting 1.0" in httpx.get(f"{second.url}/metrics").text
+        assert "spanhouse_server_approvals_waiting_items 1.0" in httpx.get(f"{second.url}/metrics").text
 
 
 def test_keys_ask_see_and_answer_within_their_tenants_and_never_what_they_asked(
