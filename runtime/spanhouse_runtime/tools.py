@@ -88,7 +88,7 @@ class Tool:
     retries: Retries | int | None = None
     isolate: bool = False
     cache_seconds: float = 0.0
-    fallback: Mapping[ErrorType, Tool | str] = dataclasses.field(default_factory=dict)
+    fallback: Mapping[ErrorType, Tool | str] = dataclasses.field(default_factory=dict, hash=False)
     output: Any = None
     result_bytes: int | None = None
     scan: ResultScan = "redact"

@@ -49,6 +49,7 @@ class ToolCall:
         self._decision = decision
         self._rule = rule
         self._error_type: ErrorType | None = None
+        self._cost_usd: float | None = None
 
     def __enter__(self) -> Self:
         self._call = CallSpan(
@@ -86,6 +87,7 @@ class ToolCall:
                 call_id=self._call_id,
                 attempt=self._attempt,
                 error_type=self._error_type,
+                cost_usd=self._cost_usd,
             )
         self._call.end()
 
@@ -100,6 +102,7 @@ class ToolCall:
 
     def cost(self, usd: float) -> None:
         """Record what the call costs, in dollars."""
+        self._cost_usd = usd
         self._call.set({keys.COST_USD: usd})
 
     def denied(self, rule: str = "") -> None:

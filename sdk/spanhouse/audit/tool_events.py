@@ -19,6 +19,7 @@ class ToolCall(AuditEvent, event="tool.call"):
     call_id: str | None = None
     attempt: int | None = None
     error_type: ErrorType | None = None
+    cost_usd: float | None = None
 
 
 class Retry(AuditEvent, event="retry"):

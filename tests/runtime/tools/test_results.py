@@ -242,3 +242,4 @@ def test_a_tool_can_be_called_by_its_author_as_the_function_it_is() -> None:
         return number * 2
 
     assert double(4) == 8
+    assert len({double, double}) == 1

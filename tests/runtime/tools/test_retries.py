@@ -16,6 +16,7 @@ from spanhouse.control import Flag
 from spanhouse.errors import ConfigurationError, ErrorType
 from spanhouse_runtime.agent import Agent
 from spanhouse_runtime.control import Control
+from spanhouse_runtime.guard import Rate
 from spanhouse_runtime.guard.breaker import BreakerSettings
 from spanhouse_runtime.limits import Limits
 from spanhouse_runtime.result import RunResult
@@ -118,6 +119,17 @@ def test_an_attempt_that_may_have_had_its_effect_leaves_the_intent_whatever_the_
     model = ScriptedModel([calls("charge", usd=5), calls("charge", usd=5), says("help")])
     Agent("clerk", model, [tool(charge, once=True, retries=AT_ONCE)]).run("Go")
     assert "no recorded outcome" in model.requests[-1].messages[-1].content
+
+
+def test_attempts_give_their_turn_back_however_they_end() -> None:
+    for failures, ok in ((2, 1), (9, 0)):
+        flaky = Flaky(failures)
+        made = tool(flaky.fetch, action="read", retries=AT_ONCE)
+        model = ScriptedModel([calls("fetch"), says("done")])
+        agent = Agent("clerk", model, [made], rates={"fetch": Rate(at_once=1, queue_seconds=0)})
+        result = agent.run("Go", tenant="acme")
+        assert (str(result.stop_reason), result.tools["fetch"].ok) == ("finish", ok)
+        assert agent.guard.rates.enter("fetch", "acme") == 0
 
 
 def test_a_kill_ends_the_wait_for_the_next_attempt(sink: OtlpSink) -> None:

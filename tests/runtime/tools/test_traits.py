@@ -163,8 +163,9 @@ def test_what_a_call_costs_is_reserved_booked_and_on_its_span(sink: OtlpSink) ->
         scan(3)
     assert str(guarded.run.stop_reason) == "max_usd"
     assert guarded.books.ledger.report()["max_usd"]["used"] == 0.03
-    spans, _ = recorded(sink, guarded.run.run_id)
+    spans, events = recorded(sink, guarded.run.run_id)
     assert [span.attributes.get("spanhouse.cost_usd") for span in spans if "scan" in span.name] == [0.03]
+    assert [event.get("cost_usd") for event in named(events, "tool.call")] == [0.03]
 
 
 def scanned() -> str:
