@@ -12,17 +12,28 @@ from spanhouse import attributes as keys
 from spanhouse.canonical import is_plain, shown
 from spanhouse.redaction import redact
 
+LONGEST: Final = 1_000_000
+"""Characters of one value that are recorded; the rest is cut and the cut is marked."""
+_LONGEST_SECRET: Final = 20_000
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, default=shown).encode
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401 - whatever an agent hands over
-    """Return text as it is and any other value as JSON; what JSON has no form for is written as its ``repr``."""
+    """Return text as it is and any other value as JSON; what JSON has no form for is written as its ``repr``.
+
+    The text has a form in UTF-8: half a surrogate pair, which has none, is written as an escape.
+    """
     if isinstance(value, str):
-        return value
+        return sendable(value)
     try:
-        return _ENCODE(value if is_plain(value) else _plain(value))
+        return sendable(_ENCODE(value if is_plain(value) else _plain(value)))
     except Exception:  # noqa: BLE001 - the value is the agent's own: its methods may raise anything, it may hold itself
-        return shown(value)
+        return sendable(shown(value))
+
+
+def sendable(text: str) -> str:
+    """Return the text with what UTF-8 has no form for written as an escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 class Content:
@@ -41,10 +52,14 @@ class Content:
             span.set_attribute(keys.CONTENT_CAPTURED, False)
 
     def set(self, key: str, value: Any) -> None:  # noqa: ANN401 - whatever an agent hands over
-        """Put a value on the span as redacted text; nothing where content is not captured."""
+        """Put a value on the span as redacted text, cut where it is very long; nothing where it is not captured."""
         if not self._captured or not self._span.is_recording():
             return
-        text, found = redact(as_text(value))
+        whole = as_text(value)
+        # A secret that the cut goes through is looked for in one piece.
+        text, found = redact(whole[: LONGEST + _LONGEST_SECRET])
+        if len(whole) > LONGEST:
+            text = f"{text[:LONGEST]}\n[cut: the first {LONGEST} of {len(whole)} characters]"
         self._span.set_attribute(key, text)
         if found:
             self._redacted += found

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from opentelemetry.trace import Span, Status, StatusCode
 
 from spanhouse import attributes as keys
 from spanhouse.classification import classify
+from spanhouse.content import sendable
 from spanhouse.errors import ErrorType
 from spanhouse.redaction import redact
+
+_LONGEST: Final = 20_000
+"""Characters of a message that are recorded."""
 
 
 def record_exception(span: Span, error: BaseException) -> ErrorType:
     """Mark the span as failed by this exception; return the error type. The message is redacted."""
-    error_type = classify(error)
-    record_failure(span, type(error).__name__, str(error), error_type)
-    span.add_event("exception", {"exception.type": _full_name(error), "exception.message": redact(str(error))[0]})
+    error_type, message = classify(error), said(error)
+    record_failure(span, type(error).__name__, message, error_type)
+    span.add_event("exception", {"exception.type": _full_name(error), "exception.message": _fit(message)})
     return error_type
 
 
@@ -22,7 +28,19 @@ def record_failure(span: Span, name: str, message: str, error_type: ErrorType) -
     """Mark the span as failed by something that is no exception. The message is redacted."""
     span.set_attribute(keys.ERROR_TYPE, name)
     span.set_attribute(keys.ERROR_CLASS, error_type.value)
-    span.set_status(Status(StatusCode.ERROR, redact(message)[0]))
+    span.set_status(Status(StatusCode.ERROR, _fit(message)))
+
+
+def said(error: BaseException) -> str:
+    """Return an exception's message, or what stands for one that cannot even say what it is."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the exception is the agent's, and recording it must not end the agent
+        return f"<{type(error).__name__} without a message>"
+
+
+def _fit(message: str) -> str:
+    return redact(sendable(message[:_LONGEST]))[0]
 
 
 def _full_name(error: BaseException) -> str:
