@@ -96,6 +96,49 @@ def test_filters_narrow_and_are_written_down(served: Served, tmp_path: Path) -> 
     assert {row["trace_id"] for row in rows_of(tmp_path / "spans")} == traces
 
 
+CONDITION = 'agent = "filler-agent" and model_calls > 0'
+
+
+def test_a_condition_of_the_filter_language_narrows_every_export_of_runs(served: Served, tmp_path: Path) -> None:
+    """On the command line and over HTTP the same rows as the list has; the manifest says what was asked."""
+    wanted = {row["run_id"] for row in served.pages("/api/v1/runs", "runs", filter=CONDITION)}
+    assert 0 < len(wanted) < len(expected(served, "runs"))
+    for what in ("runs", "spans", "steps"):
+        run(served, what, "--filter", CONDITION, "--format", "jsonl", "--out", str(tmp_path / what))
+        assert Manifest.read(tmp_path / what).filters == {"filter": CONDITION} | (
+            {"content": True} if what == "spans" else {}
+        )
+        with served.client as client, client.export(what, filter=CONDITION) as export:
+            streamed = [row for batch in export for row in batch.rows.to_pylist()]
+        found = rows_of(tmp_path / what)
+        assert [tuple(row[name] for name in KEYS[what]) for row in found] == [
+            tuple(row[name] for name in KEYS[what]) for row in streamed
+        ]
+        key = "trace_id" if what == "spans" else "run_id"
+        mine = {row["trace_id" if what == "spans" else "run_id"] for row in rows_of(tmp_path / "runs")}
+        assert {row[key] for row in found} == mine
+    assert mine == wanted
+    run(served, "runs", "--filter", CONDITION, "--out", str(tmp_path / "runs.csv"))
+    with (tmp_path / "runs.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["run_id"] for row in csv.DictReader(file)} == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition", "title"),
+    [
+        ("runs", "model_cals > 0", "model_calls"),
+        ("spans", "agent =", "filter"),
+        ("audit", CONDITION, "audit cannot be filtered by 'filter'"),
+    ],
+)
+def test_a_condition_that_means_nothing_is_refused_before_a_row_is_sent(
+    served: Served, kind: str, condition: str, title: str
+) -> None:
+    """Left aside it would export everything in silence."""
+    said = served.refused(f"/api/v1/export/{kind}", 400, filter=condition)
+    assert title in json.dumps(said)
+
+
 def test_no_cell_of_a_csv_is_a_formula(served: Served, tmp_path: Path) -> None:
     """What an agent wrote must not run in the reader's spreadsheet."""
     run(served, "spans", "--format", "csv", "--out", str(tmp_path / "out"))

@@ -29,6 +29,8 @@ ANSWERS = [
     ("tools", {}),
     ("models", {}),
     ("scores", {}),
+    ("sessions", {}),
+    ("sessions", {"sort": "-cost_usd"}),
 ]
 OF_RUN = ["spans", "steps"]
 
@@ -103,7 +105,7 @@ def test_columns_have_types(client: Client) -> None:
     assert frame["run_id"].n_unique() == frame.height > FILLERS
 
 
-@pytest.mark.parametrize("method", ["runs", "audit", "tools", "models", "scores"])
+@pytest.mark.parametrize("method", ["runs", "audit", "tools", "models", "scores", "sessions"])
 def test_an_empty_answer_has_the_same_columns(client: Client, method: str) -> None:
     """Code that selects a column works on a day without runs."""
     nothing = getattr(client, method)(tenant="nobody").arrow()
