@@ -16,6 +16,7 @@ from spanhouse.settings import Settings
 
 if TYPE_CHECKING:
     from spanhouse.pipeline import Pipeline
+    from spanhouse.runs import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,17 @@ class Telemetry:
 
 
 _active: Telemetry | None = None
-running: Final[set[str]] = set()
-"""Span ids of the runs that are open in this process. Adding and taking away need no lock."""
-os.register_at_fork(after_in_child=running.clear)
+running: Final[set[Run]] = set()
+"""The runs that are open in this process. Adding and taking away need no lock."""
+
+
+def _after_fork() -> None:
+    for run in running:
+        run.leave_to_parent()
+    running.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def active() -> Telemetry | None:

@@ -41,7 +41,7 @@ class Limits:
     batch_records: int = 512
     batch_size: int = 4 * 1024 * 1024
     cached: int = 8 * 1024 * 1024
-    linger: float = 0.15
+    linger: float = 0.1
     first_backoff: float = 0.25
     longest_backoff: float = 10.0
 

@@ -97,6 +97,7 @@ class Run:
         self._attributes: dict[str, str] = {}
         self._common: dict[str, str] = {}
         self._is_root = True
+        self._is_parents = False
         self._caller: RemoteRun | None = None
         self._input = input
         self._reason: StopReason | None = None
@@ -131,12 +132,10 @@ class Run:
         self._is_root = outer is None and self._shared.run_id == self._shared.stream
         self._attributes = self._identity()
         self._common = {key: value for key, value in self._attributes.items() if key in _COMMON_EVENT_KEYS}
-        if self._shared.stream != self.run_id:
-            self._common[keys.AUDIT_STREAM] = self._shared.stream
         self._content = Content(self._span, captured=telemetry is not None and telemetry.settings.capture_content)
         self._describe()
         self._token: Token[Context] = otel_context.attach(with_run(self, trace.set_span_in_context(self._span)))
-        running.add(self.span_id)
+        running.add(self)
         if self._is_root:
             self._announce()
         return self
@@ -144,8 +143,11 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        running.discard(self.span_id)
+        running.discard(self)
         stopped = isinstance(error, RunStopped)
+        if self._is_parents:
+            leave(self._token)
+            return stopped
         if error is not None and not stopped:
             record_exception(self._span, error)
         reason = self._reason or _reason_of(error)
@@ -209,6 +211,8 @@ class Run:
     def event(self, name: str, /, **fields: Any) -> int:  # noqa: ANN401 - an event's own fields
         """Write one audit event and return its number in the run; see ``spanhouse.audit`` for names and fields."""
         common: dict[str, str | int] = {**self._common}
+        if self._shared.stream != self.run_id:
+            common[keys.AUDIT_STREAM] = self._shared.stream
         step = self._shared.step
         if step is not None:
             common[keys.STEP] = step[0]
@@ -230,6 +234,13 @@ class Run:
         if span.get_span_context().trace_flags.sampled:
             with self._shared.lock:
                 self._shared.spans += 1
+
+    def leave_to_parent(self) -> None:
+        """Let the parent end this run, in a process forked inside it; what happens here is numbered apart."""
+        self._is_parents = True
+        self._shared.stream = secrets.token_hex(16)
+        self._shared.trail = AuditTrail()
+        self._shared.lock = threading.Lock()
 
     def _inherit(self, outer: Run | RemoteRun | None) -> None:
         telemetry = active()

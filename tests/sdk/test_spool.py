@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -263,3 +264,77 @@ def test_a_cap_that_cannot_be_one_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SPANHOUSE_SPOOL_BYTES", "12 MB")
     with pytest.raises(sh.ConfigurationError, match="SPANHOUSE_SPOOL_BYTES is '12 MB'"):
         sh.init("shop")
+
+
+def test_a_directory_that_is_removed_meanwhile_harms_nothing(telemetry: OtlpSink, tmp_path: Path) -> None:
+    """Somebody cleans up by hand: what was in memory is sent, and the end is quiet."""
+    with sh.run("before"):
+        pass
+    assert sh.flush()
+    shutil.rmtree(tmp_path / "spool")
+    with sh.run("after"):
+        pass
+    assert sh.flush()
+    sh.shutdown()
+    assert [event.event_name for event in telemetry.audit].count("run.end") == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_what_another_user_put_there_is_not_read(tmp_path: Path) -> None:
+    """A directory that several users share: neither files to ship nor anything else is taken from others."""
+    home = Home.make(tmp_path, OWNER)
+    home.let_go()
+    os.chown(home.path, 65534, 65534)
+    assert list(orphans(tmp_path, OWNER, set())) == []
+    os.chown(home.path, 0, 0)
+    assert [one.path for one in orphans(tmp_path, OWNER, set())] == [home.path]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_within_a_run_leaves_the_parents_files_to_the_parent(telemetry: OtlpSink, tmp_path: Path) -> None:
+    """The child writes to a directory of its own, and its parent's stays locked although the child goes first."""
+    telemetry.always(Answer(503))
+    with sh.run("parent") as run:
+        child = os.fork()
+        if child == 0:
+            run.event("decision", option="child")
+            os._exit(0)
+        os.waitpid(child, 0)
+        run.event("decision", option="parent")
+        mine = {path for path in (tmp_path / "spool").iterdir() if path.name.startswith(f"{os.getpid()}-")}
+        assert len(mine) == 1
+        there = {path.name.partition("-")[0] for path in (tmp_path / "spool").iterdir()}
+        assert there == {str(os.getpid()), str(child)}
+        found = list(orphans(tmp_path / "spool", _owner(telemetry.url), mine))
+        assert [one.path.name.partition("-")[0] for one in found] == [str(child)]
+        for one in found:
+            one.let_go()
+    telemetry.always(None)
+    assert sh.flush()
+    said = {log.data["option"]: log.attributes for log in telemetry.logs_named("decision")}
+    assert said["parent"]["spanhouse.run_id"] == said["child"]["spanhouse.run_id"] == run.run_id
+    assert (said["parent"]["spanhouse.audit.seq"], said["child"]["spanhouse.audit.seq"]) == (2, 1)
+    assert said["child"]["spanhouse.audit.stream"] != run.run_id
+    assert "spanhouse.audit.stream" not in said["parent"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_run_is_ended_by_the_process_that_began_it(telemetry: OtlpSink) -> None:
+    """A forked child that leaves the block too: one end, one span, the parent's."""
+    child = -1
+    try:
+        with sh.run("refund"):
+            child = os.fork()
+            if child == 0:
+                raise SystemExit  # noqa: TRY301 - as a worker that is done
+    except SystemExit:
+        sh.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert sh.flush()
+    assert telemetry.span("invoke_agent refund").attributes["spanhouse.stop_reason"] == "finish"
+    assert len(telemetry.logs_named("run.end")) == 1
+
+
+def _owner(url: str) -> Owner:
+    return Owner(f"{url}/v1/traces", f"{url}/v1/logs", "shop", "acme", "test", "")

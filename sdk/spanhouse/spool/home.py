@@ -101,9 +101,14 @@ class Home:
         """Remove the directory where nothing but lock and owner is left in it, and give the lock back."""
         if self._lock < 0:
             return
-        if {path.name for path in self.path.iterdir()} <= {_LOCK, _OWNER}:
-            shutil.rmtree(self.path, ignore_errors=True)
-        self.let_go()
+        try:
+            if {path.name for path in self.path.iterdir()} <= {_LOCK, _OWNER}:
+                shutil.rmtree(self.path, ignore_errors=True)
+        except OSError:
+            # Somebody else removed it.
+            return
+        finally:
+            self.let_go()
 
 
 def orphans(root: Path, owner: Owner, held: set[Path]) -> Iterator[Home]:
@@ -136,6 +141,9 @@ def orphans(root: Path, owner: Owner, held: set[Path]) -> Iterator[Home]:
 
 def _taken(path: Path) -> Home | None:
     try:
+        # In a directory that several users share, what another one put there is not read.
+        if path.lstat().st_uid != os.geteuid():
+            return None
         lock = os.open(path / _LOCK, os.O_RDWR)
     except OSError:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -125,7 +126,12 @@ class Stream:
                 self._remove(segment)
             elif segment.size > segment.base:
                 # One file is used over and over while the server keeps up.
-                os.ftruncate(segment.descriptor, segment.base)
+                try:
+                    os.ftruncate(segment.descriptor, segment.base)
+                except OSError:
+                    # It is sent once more by the next start, if that finds it.
+                    self._current = None
+                    return
                 segment.size = segment.base
 
     def adopt(self, segment: Segment) -> None:
@@ -201,7 +207,8 @@ class Stream:
 
     def _remove(self, segment: Segment) -> None:
         _close(segment)
-        segment.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            segment.path.unlink(missing_ok=True)
         if segment in self._segments:
             self._segments.remove(segment)
 
