@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from spanhouse.canonical import shown
@@ -77,7 +78,7 @@ def _check_usage(usage: Any) -> None:  # noqa: ANN401 - the same question
 def _check_cost(cost: Any) -> None:  # noqa: ANN401 - the same question
     if cost is None:
         return
-    if isinstance(cost, bool) or not isinstance(cost, int | float) or not math.isfinite(cost) or cost < 0:
+    if isinstance(cost, bool) or not isinstance(cost, int | float | Decimal) or not math.isfinite(cost) or cost < 0:
         _refuse("the answer's cost_usd is", cost, "it has to be a finite number, 0 or more, or None where not known")
 
 

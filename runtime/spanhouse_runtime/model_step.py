@@ -6,6 +6,7 @@ from typing import Any
 
 from spanhouse.classification import classify
 from spanhouse.errors import ErrorType, RunStopped
+from spanhouse.failures import message_of
 from spanhouse.model_calls import ModelCall, model_call
 from spanhouse.stop_reasons import StopCode, StopReason
 from spanhouse_runtime.easing import ease
@@ -45,7 +46,7 @@ def ask_model(session: Session) -> ModelResponse:
         kind = classify(problem)
         permit.failed()
         reason = StopReason(StopCode.MODEL_ERROR, kind.value)
-        raise session.guarded.stop(reason, f"{type(problem).__name__}: {problem}") from problem
+        raise session.guarded.stop(reason, f"{type(problem).__name__}: {message_of(problem)}") from problem
     except BaseException:
         permit.dropped()
         raise

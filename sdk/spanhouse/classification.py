@@ -78,9 +78,16 @@ def _of_one(error: BaseException) -> ErrorType | None:
 
 
 def _status(error: BaseException) -> int:
-    for holder in (error, getattr(error, "response", None)):
+    for holder in (error, _told(error, "response")):
         for name in ("status_code", "status", "code"):
-            value = getattr(holder, name, None)
+            value = _told(holder, name)
             if isinstance(value, int) and not isinstance(value, bool):
                 return int(value)
     return 0
+
+
+def _told(holder: object, name: str) -> object:
+    try:
+        return getattr(holder, name, None)
+    except Exception:  # noqa: BLE001 - a property of somebody's own exception; without it, its name says the rest
+        return None

@@ -18,7 +18,7 @@ _LONGEST: Final = 20_000
 
 def record_exception(span: Span, error: BaseException) -> ErrorType:
     """Mark the span as failed by this exception; return the error type. The message is redacted."""
-    error_type, message = classify(error), said(error)
+    error_type, message = classify(error), message_of(error)
     record_failure(span, type(error).__name__, message, error_type)
     span.add_event("exception", {"exception.type": _full_name(error), "exception.message": _fit(message)})
     return error_type
@@ -31,7 +31,7 @@ def record_failure(span: Span, name: str, message: str, error_type: ErrorType) -
     span.set_status(Status(StatusCode.ERROR, _fit(message)))
 
 
-def said(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """Return an exception's message, or what stands for one that cannot even say what it is."""
     try:
         return str(error)

@@ -13,9 +13,11 @@ from tests.support.otlp_sink import OtlpSink
 from tests.support.records import complete_record
 
 from spanhouse_runtime import Agent
+from spanhouse_runtime.guard import Guard
 from spanhouse_runtime.limits import Limits
 from spanhouse_runtime.model import ModelRequest, ModelResponse, ToolCall, Usage
 from spanhouse_runtime.money import Price
+from spanhouse_runtime.policy import Policy
 from spanhouse_runtime.result import RunResult
 
 SECRET = "sk-ant-" + "a1B2" * 8
@@ -148,3 +150,32 @@ def test_a_models_error_carries_no_secret_into_the_record(sink: OtlpSink) -> Non
     spans, events = recorded(sink, result.run_id)
     assert SECRET not in repr(spans)
     assert SECRET not in repr(events)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"input_tokens": math.nan, "output_tokens": 3},
+        {"input_tokens": -3, "output_tokens": 3},
+        {"input_tokens": "3"},
+        {"cost_usd": math.nan},
+        {"cost_usd": -1.0},
+        {"cost_usd": math.inf},
+    ],
+)
+def test_figures_that_none_can_be_cost_a_foreign_run_what_was_reserved_at_most_and_never_less_than_nothing(
+    sink: OtlpSink, said: dict[str, Any]
+) -> None:
+    guard = Guard("g", policy=Policy(), limits=Limits(max_usd=10.0), prices=Price(input=1.0, output=1_000.0))
+    with guard.run("job") as guarded, guarded.model("m", max_output_tokens=1_000) as call:
+        call.response(**said)
+    assert complete_record(sink) == "finish"
+    assert 0 <= guarded.books.ledger.report()["max_usd"]["used"] <= 1.0
+    assert not any(value in {-1.0, -3} or value != value for value in sink.span("chat m").attributes.values())  # noqa: PLR0124 - NaN
+
+
+def test_a_foreign_model_call_that_is_interrupted_gives_back_what_it_holds(sink: OtlpSink) -> None:
+    guard = Guard("g", policy=Policy())
+    with pytest.raises(KeyboardInterrupt), guard.run("job") as guarded, guarded.model("m"):
+        raise KeyboardInterrupt
+    assert complete_record(sink) == "cancelled"

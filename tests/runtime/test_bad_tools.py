@@ -260,3 +260,49 @@ def test_an_agents_tool_that_changes_its_arguments_changes_nobody_elses(sink: Ot
     assert asked.tool_calls[0].arguments == {"order": {"amount": 1}}
     digests = {event.data["args_hash"] for event in recorded(sink, result.run_id)[1] if "args_hash" in event.data}
     assert len(digests) == 1
+
+
+class Nasty(Exception):  # noqa: N818 - what it is
+    """An error that cannot be asked anything."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    @property
+    def status_code(self) -> int:
+        """Fail."""
+        raise RuntimeError
+
+
+def test_an_error_that_cannot_be_asked_anything_is_a_failure_like_any_other(
+    sink: OtlpSink, decorated: Decorated
+) -> None:
+    decorate, run = decorated
+
+    @decorate
+    def work() -> None:
+        raise Nasty
+
+    with run():
+        with pytest.raises(Nasty):
+            work()
+        with pytest.raises(Nasty):
+            work()
+    assert complete_record(sink) == "finish"
+    assert {s.attributes["error.type"] for s in sink.spans if s.name == "execute_tool work"} == {"Nasty"}
+
+
+def test_an_error_that_cannot_be_asked_anything_is_told_to_the_model(sink: OtlpSink) -> None:
+    def work() -> None:
+        raise Nasty
+
+    result, told = by_agent(work)
+    assert "Nasty" in told
+    assert complete_record(sink, result.run_id) == "finish"
+
+
+def test_a_run_that_such_an_error_leaves_ends_with_it(sink: OtlpSink, decorated: Decorated) -> None:
+    _, run = decorated
+    with pytest.raises(Nasty), run():
+        raise Nasty
+    assert complete_record(sink) == "error:Nasty"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from spanhouse.classification import classify
 from spanhouse.content import as_text
 from spanhouse.errors import ErrorType, RunStopped
+from spanhouse.failures import message_of
 from spanhouse.model_calls import ModelCall, model_call
+from spanhouse.notices import warn_once
 from spanhouse.tool_calls import ToolCall, tool_call
 from spanhouse_runtime.guard.calls import ModelAsk, ToolAsk
 from spanhouse_runtime.guard.model_admission import ModelPermit
@@ -43,8 +47,10 @@ class GuardedToolCall:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._call.__exit__(kind, error, traceback)
-        self._give_back(error)
+        try:
+            self._call.__exit__(kind, error, traceback)
+        finally:
+            self._give_back(error)
 
     async def __aenter__(self) -> Self:
         return self._begin(await self._guarded.admit_tool_async(self._ask))
@@ -52,11 +58,13 @@ class GuardedToolCall:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._call.__exit__(kind, error, traceback)
-        if self._guarded.books.blocking:
-            await asyncio.to_thread(self._give_back, error)
-        else:
-            self._give_back(error)
+        try:
+            self._call.__exit__(kind, error, traceback)
+        finally:
+            if self._guarded.books.blocking:
+                await asyncio.to_thread(self._give_back, error)
+            else:
+                self._give_back(error)
 
     def result(self, value: Any) -> None:  # noqa: ANN401 - whatever the tool returned
         """Record what the tool returned."""
@@ -99,8 +107,11 @@ class GuardedToolCall:
         elif error is None and self._failure is None:
             permit.worked(self._result)
         elif error is None or isinstance(error, Exception):
-            kind, message = self._failure or (classify(error), f"{type(error).__name__}: {error}")  # type: ignore[arg-type]
-            permit.failed(kind, message)
+            failure = self._failure
+            if failure is None and error is not None:
+                failure = classify(error), f"{type(error).__name__}: {message_of(error)}"
+            assert failure is not None
+            permit.failed(*failure)
         else:
             permit.dropped()
 
@@ -122,8 +133,10 @@ class GuardedModelCall:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._call.__exit__(kind, error, traceback)
-        self._give_back(error)
+        try:
+            self._call.__exit__(kind, error, traceback)
+        finally:
+            self._give_back(error)
 
     async def __aenter__(self) -> Self:
         return self._begin(await self._guarded.admit_model_async(self._ask))
@@ -131,20 +144,30 @@ class GuardedModelCall:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._call.__exit__(kind, error, traceback)
-        if self._guarded.books.blocking:
-            await asyncio.to_thread(self._give_back, error)
-        else:
-            self._give_back(error)
+        try:
+            self._call.__exit__(kind, error, traceback)
+        finally:
+            if self._guarded.books.blocking:
+                await asyncio.to_thread(self._give_back, error)
+            else:
+                self._give_back(error)
 
     def response(self, **said: Any) -> None:  # noqa: ANN401 - as spanhouse.ModelCall.response takes it
         """Record what came back, as ``spanhouse.model_call`` takes it; may be said again as a stream goes on."""
+        said = self._believable(said)
         self._usage.update({name: said[name] for name in _USAGE if said.get(name) is not None})
         self._cost_usd = said.get("cost_usd", self._cost_usd)
         if self._cost_usd is None and self._usage and (cost := self._permit.cost_of(Usage(**self._usage))) is not None:
             version = self._guarded.guard.price_version_of(self._ask.model)
             said |= {"cost_usd": usd(cost), "price_version": version or None}
         self._call.response(**said)
+
+    def _believable(self, said: dict[str, Any]) -> dict[str, Any]:
+        """Return what was said without figures that none can be: what they stand for is not known."""
+        odd = {name: said[name] for name in (*_USAGE, "cost_usd") if name in said and not _countable(name, said[name])}
+        if odd:
+            warn_once("model-usage", f"what {self._ask.model} is said to have used is no amount, and not booked: {odd}")
+        return {name: value for name, value in said.items() if name not in odd}
 
     def _begin(self, permit: ModelPermit) -> Self:
         self._permit = permit
@@ -164,3 +187,11 @@ class GuardedModelCall:
             self._permit.failed()
         else:
             self._permit.dropped()
+
+
+def _countable(name: str, value: Any) -> bool:  # noqa: ANN401 - whatever a framework hands over
+    if value is None:
+        return True
+    if name in _USAGE:
+        return type(value) is int and value >= 0
+    return isinstance(value, int | float | Decimal) and math.isfinite(value) and value >= 0
