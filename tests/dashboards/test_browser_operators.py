@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright, expect
 from tests.support.browser import launched, playwright, settled
 from tests.support.process import ServerProcess
+from tests.support.served import Served
+from tests.support.served_runs import fill, ids
 
 from spanhouse.canonical import args_hash
 from spanhouse.client import Client
@@ -138,3 +141,16 @@ def test_an_operator_stops_an_agent_and_lifts_it(server: ServerProcess, visit: C
     signed(page, "Yes")
     expect(page.get_by_text("No flag is in force")).to_be_visible()
     assert server.get("/api/v1/control")["flags"] == []
+
+
+def test_a_visitor_says_what_a_run_was_worth(server: ServerProcess, visit: Callable[..., Page]) -> None:
+    """A thumb on the run's page is a score of the run."""
+    with Client(server.url, token=token.read(server.data)) as client:
+        fill(cast("Served", SimpleNamespace(client=client, drain=server.drain)))
+    page = visit(f"run?run_id={ids('refund')[0]}", operator=True)
+    page.get_by_role("button", name="Feedback").click()
+    page.get_by_role("button", name="Bad").click()
+    expect(page.get_by_text("Noted;")).to_be_visible()
+    server.drain()
+    (score,) = server.get("/api/v1/scores", run_id=ids("refund")[0], name="user_feedback")["scores"]
+    assert (score["value"], score["label"]) == (0.0, "down")

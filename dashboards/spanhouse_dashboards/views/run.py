@@ -10,6 +10,7 @@ from spanhouse_dashboards import (
     address,
     data,
     evaluations,
+    feedback_form,
     record_tables,
     run_head,
     run_table,
@@ -152,5 +153,6 @@ with data.told():
         run_id = found["run_id"]
     every = RENEW if found["status"] == "running" else None
     st.fragment(head, run_every=every)(run_id, live=every is not None)
+    st.fragment(feedback_form.show)(found)
     st.fragment(body, run_every=every)(run_id)
     st.fragment(record, run_every=every)(run_id)
