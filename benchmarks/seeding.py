@@ -51,8 +51,9 @@ def fill(data: Path, spans: int, *, days: float = 14, progress: Callable[[int], 
         now = datetime.now(UTC)
         oldest = timedelta(days=days)
         for number in range(repetitions):
-            back = oldest * (1 - (number + 1) / repetitions)
-            _put(store, number, -back, tape, runs, steps)
+            # Whole seconds, since the bucket of a span is one.
+            back = round(oldest.total_seconds() * (1 - (number + 1) / repetitions))
+            _put(store, number, timedelta(seconds=-back), tape, runs, steps)
             progress((number + 1) * tape.height)
         # All that is there is in the facts already; a server that starts must not reckon it again.
         set_watermark(state, "facts", (now + timedelta(seconds=1)).isoformat())
