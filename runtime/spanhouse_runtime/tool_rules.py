@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterable, Iterator
+from glob import escape
 from typing import TYPE_CHECKING, Final
 
 from spanhouse.errors import ConfigurationError, ErrorType
@@ -76,5 +77,5 @@ def check_agent(tools: Iterable[Tool], *, shared_breakers: bool, secrets: bool) 
 
 
 def own_breakers(tools: Iterable[Tool]) -> dict[str, BreakerSettings]:
-    """Return the breaker settings of the tools that have their own."""
-    return {tool.name: tool.breaker for tool in tools if tool.breaker is not None}
+    """Return the breaker settings of the tools that have their own, by glob over their names."""
+    return {escape(tool.name): tool.breaker for tool in tools if tool.breaker is not None}

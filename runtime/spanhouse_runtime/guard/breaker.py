@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 
 class BreakerState(StrEnum):
@@ -151,7 +152,7 @@ class Breakers:
     Args:
         settings: of those not named in ``by_tool``.
         clock: seconds that only grow.
-        by_tool: settings of their own, by the tool's name.
+        by_tool: settings of their own, by glob over the tool's name; the first that matches holds.
     """
 
     def __init__(
@@ -167,5 +168,8 @@ class Breakers:
     def of(self, tool: str, tenant: str) -> Breaker:
         """Return the breaker of a tool for a tenant."""
         with self._lock:
-            fresh = Breaker(self._by_tool.get(tool, self._settings), self._clock)
-            return self._breakers.setdefault((tool, tenant), fresh)
+            known = self._breakers.get((tool, tenant))
+            if known is None:
+                own = (settings for glob, settings in self._by_tool.items() if fnmatchcase(tool, glob))
+                known = self._breakers[tool, tenant] = Breaker(next(own, self._settings), self._clock)
+            return known

@@ -12,7 +12,7 @@ from tests.support.otlp_sink import OtlpSink
 
 from spanhouse.errors import ConfigurationError, ErrorType
 from spanhouse_runtime.agent import Agent
-from spanhouse_runtime.guard.breaker import BreakerSettings
+from spanhouse_runtime.guard.breaker import Breakers, BreakerSettings
 from spanhouse_runtime.policy import Decision, Policy, Rule
 from spanhouse_runtime.scripted import ScriptedModel
 from spanhouse_runtime.tool_cache import ToolCache
@@ -225,6 +225,13 @@ def test_a_tools_own_breaker_settings_hold_for_it_alone() -> None:
     assert str(result.stop_reason) == "tool_unhealthy:exact"
     model = ScriptedModel([calls("exact", currency="USD"), calls("exact", currency="EUR"), says("done")])
     assert str(Agent("clerk", model, [exact]).run("Go").stop_reason) == "finish"
+
+
+def test_breakers_of_any_framework_have_settings_by_glob() -> None:
+    breakers = Breakers(by_tool={"slow_*": BreakerSettings(in_a_row=1), "*": BreakerSettings(in_a_row=2)})
+    for name, opens in (("slow_fetch", True), ("fetch", False)):
+        breakers.of(name, "acme").failed()
+        assert breakers.of(name, "acme").admit()[0] is not opens
 
 
 def test_a_cached_answer_says_nothing_of_a_tools_health() -> None:
