@@ -79,10 +79,15 @@ def test_entries_have_one_state_whatever_the_order_of_events() -> None:
         event("2", "open", until="2026-01-01T23:00:00.000Z"),
         event("3", "open", until="2026-01-03T00:00:00.000Z"),
         event("3", "kept", tenant="globex"),
-        {**event("", "open"), "data": {"decision_id": "d", "correct": True}},
+        {**event("", ""), "data": {"decision_id": "4", "reason": "queued"}},
+        {**event("", ""), "data": {"decision_id": "5", "reason": "queued"}},
+        {**event("", ""), "data": {"decision_id": "5", "correct": False, "by": "tom"}},
+        {**event("", ""), "data": {"kind": "need_input", "by": "tom"}},
     ]
     assert {entry["review_id"]: entry["state"] for entry in reviews(events, NOW)} == {
         "1": "undone",
         "2": "expired",
         "3": "open",
+        "4": "open",
+        "5": "wrong",
     }

@@ -1,4 +1,4 @@
-"""``spanhouse review``: what agents changed and nobody has looked at yet."""
+"""``spanhouse review``: what agents changed or were not sure of, and nobody has looked at yet."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from spanhouse_server.cli import base
 
 @click.group()
 def review() -> None:
-    """The review list: updates that were made without asking, until somebody looks or their time is up."""
+    """The review list: updates and unsure decisions of agents, until somebody looks or their time is up."""
 
 
 @review.command("list")
 @click.option("--tenant", multiple=True, help="Only entries of this tenant; repeatable.")
 @click.option("--run", "run_id", multiple=True, help="Only entries of this run id; repeatable.")
 @click.option("--since", default="7d", show_default=True, help="RFC 3339 time, or an age such as 24h.")
-@click.option("--all", "everything", is_flag=True, help="Also what was undone, kept, or has had its time.")
+@click.option("--all", "everything", is_flag=True, help="Also what was undone, kept, judged, or has had its time.")
 @base.url_option
 @base.json_option
 def list_(url: str, run_id: tuple[str, ...], *, everything: bool, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - click's options
-    """List updates that wait to be looked at, the newest first; those with an undo can be taken back by their agent.
+    """List what waits to be looked at, the newest first; updates with an undo can be taken back by their agent.
 
     \b
     Example:  spanhouse review list --tenant acme
@@ -47,7 +47,7 @@ def list_(url: str, run_id: tuple[str, ...], *, everything: bool, as_json: bool,
                 base.when(entry["time"]),
                 entry["tenant"],
                 entry["agent"],
-                entry["tool"],
+                entry["tool"] or "(decision)",
                 entry["call_id"],
                 entry["state"],
                 "yes" if entry["undo"] else "no",
@@ -74,13 +74,14 @@ def reviews(events: Iterable[Mapping[str, Any]], now: datetime) -> list[dict[str
     ends: dict[tuple[str, str], Mapping[str, Any]] = {}
     for event in events:
         data = event["data"]
-        key = (event["tenant"], data.get("review_id") or "")
+        key = (event["tenant"], data.get("review_id") or data.get("decision_id") or "")
         if not key[1]:
             continue
-        if data.get("state") == "open":
+        if _state(data) == "open":
             entries[key] = {
                 **{name: event[name] for name in ("time", "tenant", "agent", "run_id", "request_id", "tool")},
-                **{name: data.get(name) for name in ("review_id", "call_id", "action", "reversible", "undo", "until")},
+                **{name: data.get(name) for name in ("call_id", "action", "reversible", "undo", "until")},
+                "review_id": key[1],
                 "state": "open" if not data.get("until") or _time(data["until"]) > now else "expired",
                 "by": None,
                 "reason": None,
@@ -89,8 +90,17 @@ def reviews(events: Iterable[Mapping[str, Any]], now: datetime) -> list[dict[str
             ends[key] = data
     for key, data in ends.items():
         if key in entries:
-            entries[key] |= {name: data.get(name) for name in ("state", "by", "reason")}
+            entries[key] |= {"state": _state(data), "by": data.get("by"), "reason": data.get("reason")}
     return sorted(entries.values(), key=lambda entry: entry["time"], reverse=True)
+
+
+def _state(data: Mapping[str, Any]) -> str:
+    """Return the state a review event leaves its entry in; a decision's is told by whether it was right."""
+    if data.get("state"):
+        return str(data["state"])
+    if data.get("correct") is None:
+        return "open" if data.get("by") is None else "kept"
+    return "right" if data["correct"] else "wrong"
 
 
 def _time(text: str) -> datetime:
