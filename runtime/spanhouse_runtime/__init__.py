@@ -13,15 +13,16 @@ Recording needs ``spanhouse.init``; without it the runtime works the same and re
 from spanhouse_runtime.agent import Agent
 from spanhouse_runtime.control import Control
 from spanhouse_runtime.credentials import EnvSecrets, FileSecrets, Secret, SecretMissing, Secrets
+from spanhouse_runtime.easing import Ease
 from spanhouse_runtime.guard import BreakerSettings, CallRefused, Guard, GuardedRun, Rate, current_guarded_run
 from spanhouse_runtime.idempotency import MemoryIdempotencyStore
 from spanhouse_runtime.idempotency_sqlite import SqliteIdempotencyStore
 from spanhouse_runtime.limits import Limits
 from spanhouse_runtime.loops import GoalCheck, LoopSettings
 from spanhouse_runtime.model import Message, Model, ModelRequest, ModelResponse, ToolCall, Usage
-from spanhouse_runtime.money import Price
-from spanhouse_runtime.policy import Condition, Decision, Policy, Rule
-from spanhouse_runtime.policy_file import load_policy
+from spanhouse_runtime.money import Price, Prices
+from spanhouse_runtime.policy import Condition, Decision, Grant, Policy, Rule
+from spanhouse_runtime.policy_file import PolicyFile, load_policy
 from spanhouse_runtime.result import RunResult
 from spanhouse_runtime.retries import Retries
 from spanhouse_runtime.reviews import Review, UndoRefused
@@ -41,9 +42,11 @@ __all__ = [
     "Condition",
     "Control",
     "Decision",
+    "Ease",
     "EnvSecrets",
     "FileSecrets",
     "GoalCheck",
+    "Grant",
     "Guard",
     "GuardedRun",
     "IdempotencyKey",
@@ -55,7 +58,9 @@ __all__ = [
     "ModelRequest",
     "ModelResponse",
     "Policy",
+    "PolicyFile",
     "Price",
+    "Prices",
     "Rate",
     "ResultRefused",
     "Retries",

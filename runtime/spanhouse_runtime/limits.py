@@ -44,6 +44,19 @@ class Limits(BaseModel):
     warn_at: float = Field(default=0.8, gt=0, le=1)
 
 
+def bounded(limits: Limits, budget: Mapping[str, float]) -> Limits:
+    """Return limits that are no looser than a budget, such as the one the caller of a request has.
+
+    Raises:
+        ConfigurationError: the budget names a limit that there is not, or no amount.
+    """
+    if not budget:
+        return limits
+    found = LimitsInForce(limits)
+    found.tighten(budget)
+    return found.now
+
+
 class LimitsInForce:
     """A run's limits as they are now: what it was given or an operator raised, and the strictest of what tightens it.
 

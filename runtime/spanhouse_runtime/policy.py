@@ -18,11 +18,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from spanhouse.canonical import args_hash, canonical_json
 from spanhouse_runtime.policies import resources
+from spanhouse_runtime.traits import Action
 
 ALLOWLIST_RULE: Final = "allowlist"
 DEFAULT_RULE: Final = "default"
 ALWAYS_ASK_RULE: Final = "always_ask"
-ALWAYS_ASK: Final = frozenset({"delete", "money"})
+ALWAYS_ASK: Final = frozenset({Action.DELETE, Action.MONEY})
 """Actions a person is asked about whatever a policy allows."""
 _ABSENT: Final = object()
 
@@ -41,9 +42,6 @@ def _listed(said: Any) -> Any:  # noqa: ANN401 - whatever a file holds
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """Several names; one alone needs no list around it."""
 ResourceGlobs = Annotated[tuple[ResourceGlob, ...], BeforeValidator(_listed)]
-
-Action = Literal["read", "draft", "update", "send", "delete", "money"]
-"""What a tool does to the world."""
 
 
 class Decision(StrEnum):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,6 +14,7 @@ from spanhouse.errors import ConfigurationError
 from spanhouse.lined_yaml import MAX_BYTES, Problem, Source, SourceError, file_text, problems_of, read
 from spanhouse_runtime.followed import FollowedFile
 from spanhouse_runtime.policy import Condition, Decision, Grant, Names, Policy, Rule
+from spanhouse_runtime.traits import Action
 
 MAX_POLICY_BYTES = MAX_BYTES
 _DEEPEST: Final = 16
@@ -35,7 +36,7 @@ class Case(BaseModel):
     name: str = ""
     tool: str = Field(min_length=1)
     arguments: dict[str, Any] = Field(default_factory=dict)
-    action: str = ""
+    action: Action | Literal[""] = ""
     roles: Names = ()
     tenant: str = ""
     user: str = ""

@@ -9,7 +9,7 @@ import contextvars
 import inspect
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -40,6 +40,7 @@ class Caller:
     Attributes:
         tenant, environment, user_id, session_id: given to runs that name none themselves.
         budget: limits of what may be spent for this caller, such as ``{"max_usd": 0.5}``; see ``caller()``.
+        roles: for the policies of guarded runs.
         trusted: one of your own services: its trace and its run are joined; see ``spanhouse.extract``.
     """
 
@@ -48,6 +49,7 @@ class Caller:
     user_id: str | None = None
     session_id: str | None = None
     budget: Mapping[str, float] = field(default_factory=dict)
+    roles: Collection[str] = ()
     trusted: bool = False
 
 

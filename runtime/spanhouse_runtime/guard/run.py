@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from spanhouse import attributes as keys
 from spanhouse.control import Flag, first_of
 from spanhouse.errors import ErrorType, RunStopped
+from spanhouse.middleware import caller as request_caller
 from spanhouse.runs import Run
 from spanhouse.stop_reasons import StopCode, StopReason
 from spanhouse_runtime.budget import Near
@@ -25,7 +26,7 @@ from spanhouse_runtime.guard.looping import mind
 from spanhouse_runtime.guard.model_admission import ModelPermit, model_flow
 from spanhouse_runtime.guard.steering import Steering
 from spanhouse_runtime.guard.tool_admission import ToolPermit, again_flow, tool_flow
-from spanhouse_runtime.limits import Changes, Limits, LimitsInForce
+from spanhouse_runtime.limits import Changes, Limits, LimitsInForce, bounded
 from spanhouse_runtime.loops import LoopGuard
 from spanhouse_runtime.people.escalation import People
 from spanhouse_runtime.policy import Caller, CallPolicy
@@ -59,7 +60,7 @@ class GuardedRun:
         notes: what its model is to be told with the next thing it hears.
         near: limits that have come near, in the order they did.
         denials: calls that were asked for and never made, by tool.
-        roles: of the caller the run serves, for the policy.
+        roles: of the caller the run serves, for the policy; those of the request's caller where none are given.
     """
 
     def __init__(self, guard: Guard, run: Run, *, owns: bool = True, task: str = "", roles: Iterable[str] = ()) -> None:
@@ -75,9 +76,10 @@ class GuardedRun:
         self.machine = StateMachine(self._state_changed)
         self.near: list[Near] = []
         self.denials: dict[str, int] = {}
-        self.roles = frozenset(roles)
+        serving = request_caller()
+        self.roles = frozenset(roles) or frozenset(serving.roles if serving else ())
         self._policy_version = ""
-        self._limits = LimitsInForce(guard.limits)
+        self._limits = LimitsInForce(bounded(guard.limits, serving.budget if serving else {}))
         self._owns = owns
         self._started = guard.clock()
         self._stopped: RunStopped | None = None
