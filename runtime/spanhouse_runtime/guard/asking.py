@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spanhouse.canonical import args_hash
+from spanhouse.errors import RunStopped
+from spanhouse.failures import message_of
+from spanhouse.notices import warn_once
 from spanhouse.stop_reasons import StopCode
 from spanhouse_runtime.guard.approval import ApprovalAnswer, ApprovalRequest, Approver
 from spanhouse_runtime.guard.calls import ToolAsk
@@ -13,11 +17,17 @@ from spanhouse_runtime.guard.flow import Blocking, Flow, Wait
 from spanhouse_runtime.guard.judging import because, judge, record_denied, refusal
 from spanhouse_runtime.policy import CallPolicy, Decision, Verdict
 from spanhouse_runtime.state import RunState
+from spanhouse_runtime.worker import CallTimeout, call_with_deadline
 
 if TYPE_CHECKING:
     from spanhouse_runtime.guard.run import GuardedRun
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 _POLL_SECONDS = 0.25
+_LEAST_SECONDS = 1.0
+"""How long a question or an answer may take on its way, however little time there is."""
 
 
 def approved(guarded: GuardedRun, policy: CallPolicy, ask: ToolAsk, verdict: Verdict) -> Flow[tuple[ToolAsk, Verdict]]:
@@ -101,10 +111,12 @@ def _answered(
     )
     deadline = guard.clock() + request.expires_in
     try:
-        asked: str = yield Blocking(lambda: approver.ask(request))
+        asked: str = yield Blocking(lambda: _beside(guarded, ask.tool, approver.ask, request, request.expires_in))
     except Exception as problem:
         # Control fails closed: a question that cannot be put is a refusal.
-        why = f"the question could not be put: {type(problem).__name__}: {problem}"
+        if isinstance(problem, RunStopped):
+            raise
+        why = f"the question could not be put: {type(problem).__name__}: {message_of(problem)}"
         record_denied(guarded, ask, verdict)
         run.event("approval.denied", tool=ask.tool, args_hash=request.args_hash, reason=why)
         raise refusal(guarded, policy, ask, StopCode.APPROVAL_DENIED, why) from problem
@@ -114,15 +126,53 @@ def _answered(
     guarded.machine.to(RunState.WAITING, f"waits for approval of {ask.tool}")
     try:
         while True:
-            answer: ApprovalAnswer | None = yield Blocking(lambda: approver.answer(asked))
+            answer: ApprovalAnswer | None = yield Blocking(
+                lambda: _answer(guarded, ask.tool, approver, asked, deadline)
+            )
             left = deadline - guard.clock()
             if answer is not None or left <= 0:
                 break
             guarded.look(ask.tool)
             yield Wait(min(_POLL_SECONDS, left))
     except BaseException:
-        approver.withdraw(asked)
+        _withdraw(approver, asked)
         raise
     if answer is None:
-        yield Blocking(lambda: approver.withdraw(asked))
+        yield Blocking(lambda: _withdraw(approver, asked))
     return asked, answer
+
+
+def _answer(guarded: GuardedRun, tool: str, approver: Approver, asked: str, deadline: float) -> ApprovalAnswer | None:
+    left = max(0.0, deadline - guarded.guard.clock())
+    try:
+        answer: Any = _beside(guarded, tool, approver.answer, asked, max(left, _LEAST_SECONDS))
+    except RunStopped:
+        raise
+    except CallTimeout:
+        return None
+    except Exception as problem:  # noqa: BLE001 - what cannot be read is no consent
+        why = f"the answer could not be read: {type(problem).__name__}: {message_of(problem)}"
+        return ApprovalAnswer(approved=False, by="nobody", reason=why)
+    if answer is None or isinstance(answer, ApprovalAnswer):
+        return answer
+    why = f"the approver's word is no ApprovalAnswer but a {type(answer).__name__}"
+    return ApprovalAnswer(approved=False, by="nobody", reason=why)
+
+
+def _withdraw(approver: Approver, asked: str) -> None:
+    """Take the question back; it runs out by itself where that takes long or fails, and the run does not wait."""
+    try:
+        call_with_deadline(lambda: approver.withdraw(asked), {}, timeout=_LEAST_SECONDS, check=lambda: None)
+    except Exception as problem:  # noqa: BLE001 - the run ends for another reason, and keeps it
+        warn_once("withdraw", f"a question could not be taken back and runs out by itself: {message_of(problem)}")
+
+
+def _beside(guarded: GuardedRun, tool: str, call: Callable[[T], R], given: T, seconds: float) -> R:
+    """Return what an approver says; a server that keeps it waiting holds up no operator's stop.
+
+    Raises:
+        RunStopped: the run is over.
+        CallTimeout: it took longer.
+    """
+    said: R = call_with_deadline(lambda: call(given), {}, timeout=seconds, check=lambda: guarded.look(tool))
+    return said
