@@ -70,8 +70,10 @@ def test_a_run_stops_before_the_step_that_passes_max_steps(sink: OtlpSink) -> No
     result = Agent("reader", model, [look], limits=Limits(max_steps=3)).run("Read on")
     assert (str(result.stop_reason), result.steps, len(model.requests)) == ("max_steps", 3, 3)
     assert result.output.splitlines() == [
-        "Stopped before the task was finished: it took more steps than allowed (max_steps; limit 3 steps, 3 used, "
-        "the next call may need 1).",
+        (
+            "Stopped before the task was finished: it took more steps than allowed (max_steps; limit 3 steps, 3 used, "
+            "the next call may need 1)."
+        ),
         "Done and saved, in 3 steps: look (3 times).",
     ]
     spans, events = recorded(sink, result.run_id)

@@ -140,3 +140,8 @@ def test_the_command_line_lists_a_store(tmp_path: Path) -> None:
     assert "globex" not in listed.output
     assert len(json.loads(CliRunner().invoke(budgets, [*options, "--json"]).output)["budgets"]) == 4
     assert CliRunner().invoke(budgets, options[:2]).exit_code == 2
+
+
+def test_the_documented_file_can_be_used(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "budgets.md").read_text(encoding="utf-8")
+    assert len(load_budgets(put(tmp_path, text.split("```yaml\n")[1].split("```")[0]))) == 6

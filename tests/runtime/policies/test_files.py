@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from spanhouse.errors import ConfigurationError
+from spanhouse_runtime.policies.cases import run_cases
 from spanhouse_runtime.policies.checking import covers, findings, glob_covers
 from spanhouse_runtime.policy import Caller, Condition, Decision, Policy, Rule
 from spanhouse_runtime.policy_file import PolicyFile, load_policy, merged, parse_policy, read_pages
@@ -271,3 +272,12 @@ def test_a_changed_file_is_followed_and_the_last_good_one_holds(
 
 def test_tests_are_no_part_of_a_policys_version() -> None:
     assert parse_policy(FILES).fingerprint == parse_policy(FILES[: FILES.index("tests:")]).fingerprint
+
+
+def test_the_documented_file_is_one_without_problems_and_passes_its_tests(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "policy.md").read_text(encoding="utf-8")
+    put(tmp_path, "allow: []", "base.yaml")
+    path = put(tmp_path, text.split("```yaml\n")[1].split("```")[0])
+    assert findings(read_pages(path), load_policy(path), NOON) == []
+    tested = run_cases(read_pages(path), load_policy(path))
+    assert (len(tested.results), tested.failed) == (2, [])
