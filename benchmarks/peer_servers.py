@@ -43,6 +43,10 @@ class Peer(ABC):
         """End it as a crash would."""
 
     @abstractmethod
+    def loaded(self, acknowledged: int, timeout: float) -> int:
+        """Wait until so many spans are stored or the time is over; return how many are, and go on serving."""
+
+    @abstractmethod
     def settle(self, acknowledged: int, timeout: float) -> tuple[int, float]:
         """Wait until so many spans are stored or the time is over; return how many are, and the seconds it took."""
 
@@ -65,6 +69,11 @@ class Spanhouse(Peer):
         """End it as a crash would."""
         if self._server.process.poll() is None:
             self._server.kill()
+
+    def loaded(self, acknowledged: int, timeout: float) -> int:  # noqa: ARG002 - it knows what waits
+        """Wait until every span is stored and in its run's facts."""
+        self._server.drain(timeout)
+        return self._server.stored_spans()
 
     def settle(self, acknowledged: int, timeout: float) -> tuple[int, float]:  # noqa: ARG002 - it knows what waits
         """Wait until every span is stored and in its run's facts."""
@@ -129,6 +138,10 @@ class SqlitePeer(Peer):
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+    def loaded(self, acknowledged: int, timeout: float) -> int:
+        """Wait until its database holds the spans, or the time is over."""
+        return self.settle(acknowledged, timeout)[0]
 
     def settle(self, acknowledged: int, timeout: float) -> tuple[int, float]:
         """Wait until its database holds the spans, or the time is over."""
