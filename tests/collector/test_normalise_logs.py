@@ -73,6 +73,16 @@ def test_an_audit_event_becomes_a_row(body: Any) -> None:
     assert json.loads(only["data"]) == OWN
 
 
+def test_a_sub_agent_elsewhere_has_a_stream_of_its_own() -> None:
+    """Its events are the run's and are numbered apart; nothing a run says leads into the control stream."""
+    own = "0123456789abcdef" * 2
+    for said, run_id, stream in ((own, "r1", own), ("control", "r1", "r1"), (own, "", "control"), (7, "r1", "r1")):
+        given_ = {**COMMON, "spanhouse.run_id": run_id, "spanhouse.audit.stream": said}
+        made = record(given_, {}, "decision", time_unix_nano=START_NS)
+        (only,) = Normaliser()([logs(made, scope="spanhouse.audit")]).tables["audit_events"].to_pylist()
+        assert (only["stream"], only["run_id"]) == (stream, run_id)
+
+
 def test_an_audit_event_of_no_run_goes_to_the_control_stream() -> None:
     """What operators do has an order of its own."""
     made = record({"spanhouse.audit.seq": 1}, {}, "kill")
