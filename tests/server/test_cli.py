@@ -82,6 +82,9 @@ def test_every_example_runs(
         run(served, "export", "spans", "--out", "spans/")
     if path == ("restore",):
         run(served, "backup", "monday.tar")
+    if path == ("audit", "verify"):
+        served.parts.checkpoints.tick(eager=True)
+        run(served, "audit", "checkpoints", "--out", "checkpoints.jsonl")
     (example,) = _examples(command)
     words = [word.replace("req-demo-max-usd", "req-refund") for word in shlex.split(example)[1:]]
     if path[0] == "approvals" and path[1] != "list":

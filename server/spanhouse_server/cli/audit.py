@@ -76,13 +76,16 @@ def checkpoints(url: str, tenant: str | None, out: Path | None, *, as_json: bool
     """Show the last signed checkpoint of each tenant, or write all of them to a file that you keep elsewhere.
 
     \b
-    Example:  spanhouse audit checkpoints --out /mnt/elsewhere/checkpoints.jsonl
+    Example:  spanhouse audit checkpoints --out checkpoints.jsonl
     """
     client = base.client(url)
     newest = base.call(client.audit_checkpoints)
     shown = [each for each in newest["checkpoints"] if tenant in {None, each["checkpoint"]["tenant"]}]
     if out is not None:
-        count = base.call(lambda: _write(client, [each["checkpoint"]["tenant"] for each in shown], out))
+        try:
+            count = base.call(lambda: _write(client, [each["checkpoint"]["tenant"] for each in shown], out))
+        except OSError as error:
+            base.fail(f"{out} cannot be written: {error.strerror}")
         click.echo(f"{count:,} checkpoints of {len(shown):,} tenants are in {out}")
         return
     if as_json:
@@ -122,7 +125,7 @@ def schema(name: str | None) -> None:
 
 
 @audit.command("rotate-key")
-@click.option("--data", help="The server's data directory, where the operator token is.")
+@click.option("--data", envvar="SPANHOUSE_DATA", help="The server's data directory, where the operator token is.")
 @base.url_option
 @base.json_option
 def rotate_key(url: str, data: str | None, *, as_json: bool) -> None:

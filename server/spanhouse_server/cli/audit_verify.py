@@ -46,7 +46,7 @@ def verify(
     Ends with 0 where all is whole, 1 where something is wrong, 2 where it cannot be told.
 
     \b
-    Example:  spanhouse audit verify --tenant acme --checkpoints /mnt/elsewhere/spanhouse
+    Example:  spanhouse audit verify --tenant acme --checkpoints checkpoints.jsonl
     """
     try:
         copies = reading.copies(copied) if copied else Copies()
