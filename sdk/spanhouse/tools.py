@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from spanhouse.errors import ConfigurationError
+from spanhouse.streaming import recorded as recorded_steps
+from spanhouse.streaming import recorded_async
 from spanhouse.tool_calls import tool_call
 
 P = ParamSpec("P")
@@ -27,7 +29,8 @@ def tool(
 ) -> Callable[..., Any]:
     """Record every call of a function as a tool call: ``@tool`` or ``@tool(name=..., polling=...)``.
 
-    Works on functions, coroutine functions and methods (the instance is no argument). Arguments are recorded by
+    Works on functions, coroutine functions, generators of both kinds and methods (the instance is no argument). The
+    call of a generator lasts from its first step until it is exhausted, fails or is closed. Arguments are recorded by
     parameter name with defaults filled in, so that equal calls hash alike however they are written.
 
     Args:
@@ -53,13 +56,31 @@ def _wrap(function: Callable[..., Any], *, name: str | None, polling: bool) -> C
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        async def recorded_async(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+        async def awaited(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
             with tool_call(called, bind(args, kwargs), polling=polling) as call:
                 value = await function(*args, **kwargs)
                 call.result(value)
                 return value
 
-        return cast("Callable[..., Any]", recorded_async)
+        return cast("Callable[..., Any]", awaited)
+
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        def streamed_async(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+            call = functools.partial(tool_call, called, bind(args, kwargs), polling=polling)
+            return recorded_async(call, functools.partial(function, *args, **kwargs))
+
+        return cast("Callable[..., Any]", streamed_async)
+
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def streamed(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+            call = functools.partial(tool_call, called, bind(args, kwargs), polling=polling)
+            return recorded_steps(call, functools.partial(function, *args, **kwargs))
+
+        return cast("Callable[..., Any]", streamed)
 
     @functools.wraps(function)
     def recorded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
