@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Playwright, WebSocket, expect
-from tests.support.browser import launched, playwright, settled
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, WebSocket, expect
+from tests.support.browser import playwright, settled, stranger, strangers
 from tests.support.process import ServerProcess, run_cli
 from tests.support.served import Served
 from tests.support.served_runs import FILLERS, fill, ids
@@ -75,16 +75,22 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
         yield Keyed(server, keys)
 
 
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """One browser for all visitors, who share nothing in it."""
+    found = strangers(playwright)
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def login(
-    keyed: Keyed, playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], Visitor]]:
-    """Log a browser of its own in with a key, through the form."""
-    browsers: list[BrowserContext] = []
+def login(keyed: Keyed, browser: Browser) -> Iterator[Callable[[str], Visitor]]:
+    """Log a visitor in with a key, through the form."""
+    visitors: list[BrowserContext] = []
 
     def visitor(key: str) -> Visitor:
-        browsers.append(launched(playwright, tmp_path_factory.mktemp("profile")))
-        made = Visitor(keyed.server.url, browsers[-1].new_page())
+        visitors.append(stranger(browser))
+        made = Visitor(keyed.server.url, visitors[-1].new_page())
 
         def heard(stream: WebSocket) -> None:
             stream.on("framereceived", lambda frame: made.frames.append(frame if isinstance(frame, bytes) else b""))
@@ -98,8 +104,8 @@ def login(
         return made
 
     yield visitor
-    for browser in browsers:
-        browser.close()
+    for each in visitors:
+        each.close()
 
 
 def test_no_page_of_a_tenant_shows_a_run_of_another(login: Callable[[str], Visitor]) -> None:

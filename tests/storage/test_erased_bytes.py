@@ -11,6 +11,7 @@ from spanhouse_storage import Store, migrate, open_store
 from spanhouse_storage.erasure import TABLES, Subject, erase, find
 from spanhouse_storage.inspection import engine_seconds, outdated_parts
 
+SOON = "old_parts_lifetime = 0, cleanup_delay_period = 0, max_cleanup_delay_period = 1"
 UNPACKED = "min_bytes_for_wide_part = 0, min_rows_for_wide_part = 0"
 
 
@@ -24,7 +25,7 @@ def test_the_bytes_are_gone_from_the_stores_files(tmp_path: Path) -> None:
     try:
         for table in TABLES:
             # What a power cut needs kept for a minute need not be waited for here; texts lie open without a codec.
-            store.execute(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 0, {UNPACKED}")
+            store.execute(f"ALTER TABLE {table} MODIFY SETTING {SOON}, {UNPACKED}")
         store.execute(
             "ALTER TABLE spans MODIFY COLUMN output String CODEC(NONE), MODIFY COLUMN user_id String CODEC(NONE)"
         )
@@ -35,7 +36,7 @@ def test_the_bytes_are_gone_from_the_stores_files(tmp_path: Path) -> None:
         erase(store, subject, find(store, subject))
         deadline = time.monotonic() + 60
         while outdated_parts(store, TABLES, engine_seconds(store)) and time.monotonic() < deadline:
-            time.sleep(0.2)
+            time.sleep(0.05)
     finally:
         store.close()
     assert files_with(path, MARKER) == []

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+TIMEOUT_MS = 30_000
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -50,7 +51,19 @@ def launched(playwright: Playwright, profile: Path, scheme: str = "light") -> Br
         color_scheme="dark" if scheme == "dark" else "light",
         viewport={"width": 1440, "height": 1000},
     )
-    found.set_default_timeout(30_000)
+    found.set_default_timeout(TIMEOUT_MS)
+    return found
+
+
+def strangers(playwright: Playwright) -> Browser:
+    """Return a browser for several visitors who share nothing; whoever asks closes it."""
+    return playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+
+
+def stranger(browser: Browser) -> BrowserContext:
+    """Return a visitor without cookies or memory; whoever asks closes it."""
+    found = browser.new_context(viewport={"width": 1440, "height": 1000})
+    found.set_default_timeout(TIMEOUT_MS)
     return found
 
 
