@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from spanhouse.notices import warn_once
 from spanhouse.spool import frames
@@ -132,8 +132,7 @@ class OnDisk(Generic[T]):
         """Nothing to do: spans may go with the power, not with the process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """An audit event that is in the spool already; in memory alone where ``place`` is None."""
 
     header: bytes

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from spanhouse.spool import frames
 from spanhouse.spool.home import Home
@@ -40,8 +40,7 @@ class Segment:
     descriptor: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where records stand: frames of one segment from ``start`` up to ``end``."""
 
     segment: Segment
