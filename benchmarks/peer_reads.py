@@ -18,6 +18,7 @@ import json
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from random import Random
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from benchmarks.bodies import bodies
+from benchmarks.bodies import SPANS_A_RUN, bodies
 from benchmarks.connection import Connection
 from benchmarks.environments import CACHE
 from benchmarks.load import quantile
@@ -92,19 +93,19 @@ def _measured(kind: type[Spanhouse | Phoenix | Mlflow], spans: int, arguments: a
 
 
 def _load(peer: Peer, spans: int, seconds: float) -> tuple[int, list[str]]:
-    """Return how many spans were acknowledged, and the trace ids of the first pass over the tape."""
-    tape, traces = bodies(TAPE, BODY_SPANS), dict[str, None]()
+    """Return how many spans were acknowledged, and the trace ids of the first pass that are whole."""
+    tape, traces = bodies(TAPE, BODY_SPANS), Counter[str]()
     acknowledged, until = 0, time.monotonic() + seconds
     with Connection(peer.port, "/v1/traces", headers=dict(peer.headers), timeout=seconds) as connection:
         for number in itertools.count():
             for body in tape:
                 if acknowledged >= spans or time.monotonic() > until:
-                    return acknowledged, list(traces)
+                    return acknowledged, [trace for trace, taken in traces.items() if taken == SPANS_A_RUN]
                 key = f"reads:{number}".encode()
                 status, wait = connection.post(body.renewed(key))
                 if status == _OK:
                     acknowledged += body.spans
-                    traces |= dict.fromkeys(trace for trace, _ in body.identities(key)) if number == 0 else {}
+                    traces.update(trace for trace, _ in body.identities(key) if number == 0)
                 else:
                     time.sleep(wait or 0.1)
     raise AssertionError
@@ -154,11 +155,15 @@ def _answer(port: int, ask: Ask) -> tuple[float, int]:
     return seconds, len(found)
 
 
-def _spanhouse(_: int) -> Reads:
+def _spanhouse(port: int) -> Reads:
     runs = f"/api/v1/runs?limit={PAGE}"
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/api/v1/runs?limit=1000")
+    run_of = {run["trace_id"]: run["run_id"] for run in json.loads(connection.getresponse().read())["runs"]}
+    connection.close()
     return Reads(
         newest=lambda: Ask(runs, "runs"),
-        trace=lambda trace: Ask(f"/api/v1/runs/{trace}/spans?content=true&limit=1000", "spans"),
+        trace=lambda trace: Ask(f"/api/v1/runs/{run_of[trace]}/spans?content=true&limit=1000", "spans"),
         word=lambda word: Ask(f"{runs}&text={word}", "runs"),
     )
 
