@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from functools import partial
@@ -77,7 +78,11 @@ async def recorded_async(
     """Yield what an async generator yields; as ``recorded``."""
     context = contextvars.copy_context()
     call = context.run(open_call)
-    context.run(call.__enter__)
+    enter = getattr(call, "__aenter__", None)
+    if enter is None:
+        context.run(call.__enter__)
+    else:
+        await _Within(context, enter)
     kept: list[Any] = []
     try:
         inner = context.run(start)
@@ -96,13 +101,24 @@ async def recorded_async(
             except BaseException as thrown:  # noqa: BLE001 - the generator's to handle
                 step = partial(inner.athrow, thrown)
     except GeneratorExit:
-        _closed(context, call, kept)
+        context.run(call.result, _whole(kept))
+        with contextlib.suppress(RunStopped):  # as in ``_closed``
+            await _leave(context, call, None)
         raise
     except BaseException as error:
-        context.run(call.__exit__, type(error), error, error.__traceback__)
+        await _leave(context, call, error)
         raise
     context.run(call.result, _whole(kept))
-    context.run(call.__exit__, None, None, None)
+    await _leave(context, call, None)
+
+
+async def _leave(context: contextvars.Context, call: Call, error: BaseException | None) -> None:
+    how = (None, None, None) if error is None else (type(error), error, error.__traceback__)
+    leave = getattr(call, "__aexit__", None)
+    if leave is None:
+        context.run(call.__exit__, *how)
+    else:
+        await _Within(context, partial(leave, *how))
 
 
 class _Within:
