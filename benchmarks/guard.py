@@ -60,7 +60,7 @@ class _Way:
 def main() -> None:
     """Print median, 99th percentile and the multiple of the bare span, for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--calls", type=int, default=400, help="calls a block; what is exported waits until its end")
+    parser.add_argument("--calls", type=int, default=200, help="calls a block; what is exported waits until its end")
     parser.add_argument("--blocks", type=int, default=15)
     parser.add_argument("--logfire", default="", help="a version, installed where it is not there yet")
     arguments = parser.parse_args()
