@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from spanhouse.audit.chain import Flaw, FlawKind, Verified, verify
@@ -12,6 +12,8 @@ from spanhouse_server.audit.vouched import Sighting, Vouched
 
 HIDDEN: Final = timedelta(hours=2)
 """Retention hides by the minute, and checkpoints say so by the hour: what went since the last may be this much."""
+UNSIGNED: Final = timedelta(minutes=3)
+"""A tenant's first checkpoint is there by then."""
 _SLACK: Final = timedelta(hours=1)
 """An event is stored and signed this long after its time at most, for retention to be what took it."""
 
@@ -61,11 +63,18 @@ class Verification:
         vouched: what the checkpoints say; they must have been read before the events.
         expected: how many events runs say that they wrote, by run id, for those that are surely stored by now.
         only: the streams that are asked about; None for all there are.
+        now: the time, aware; events of the last minutes need no checkpoint yet. None: every event needs one.
     """
 
     def __init__(
-        self, tenant: str, vouched: Vouched, expected: Mapping[str, int], only: frozenset[str] | None = None
+        self,
+        tenant: str,
+        vouched: Vouched,
+        expected: Mapping[str, int],
+        only: frozenset[str] | None = None,
+        now: datetime | None = None,
     ) -> None:
+        self._now, self._oldest = now, list[datetime]()
         self._vouched, self._expected, self._only = vouched, expected, only
         self._seen: set[str] = set()
         self._report = Report(tenant, flaws=list(vouched.flaws))
@@ -87,6 +96,8 @@ class Verification:
         self._deletions = self._deletions or any(row["name"] == "deletion" for row in rows)
         report.streams += 1
         report.events += len(rows)
+        oldest = datetime.fromisoformat(str(rows[0]["time"]))
+        self._oldest = [min([oldest, *self._oldest])]
         first = int(rows[0]["seq"])
         kept = first > 1 and self._was_removed(heads, first - 1)
         if kept:
@@ -129,7 +140,8 @@ class Verification:
         if report.flaws:
             report.result = "flawed"
         elif not self._vouched.count and report.events:
-            report.result = "unknown"
+            is_new = self._now is not None and self._now - self._oldest[0] < UNSIGNED
+            report.result = "whole" if is_new else "unknown"
             report.notes.append("no checkpoint vouches for these events: a trail written anew would not show")
         if report.erased and self._only is None and not self._deletions:
             report.notes.append("bodies were erased, and no deletion stands in the control stream that was read")

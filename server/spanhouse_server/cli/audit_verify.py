@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def _report(client: Client, tenant: str, run_id: str | None, copies: Copies, key
     # Checkpoints and runs first, events last: what came meanwhile is more than they say, never less.
     vouch = vouched(reading.own_checkpoints(client, tenant), copies.by_tenant.get(tenant, []), keys)
     only = None if run_id is None else frozenset({run_id})
-    found = Verification(tenant, vouch, reading.expected(client, tenant, run_id), only)
+    found = Verification(tenant, vouch, reading.expected(client, tenant, run_id), only, datetime.now(UTC))
 
     def tell(done: int, total: int) -> None:
         if sys.stderr.isatty():

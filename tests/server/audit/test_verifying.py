@@ -93,6 +93,10 @@ def test_a_stream_written_anew_names_the_first_event_that_may_have_been_changed(
 
 def test_where_nothing_vouches_nobody_can_tell(run: list[Row]) -> None:
     assert report(vouched([], [], KEYS), run).result == "unknown"
+    for minutes, result in ((1, "whole"), (10, "unknown")):
+        found = Verification("acme", vouched([], [], KEYS), {}, now=NOON + timedelta(minutes=minutes))
+        found.stream("r1", shown(run))
+        assert found.report().result == result, "the first checkpoint may not be there yet"
 
 
 def test_senders_that_do_not_chain_are_said_and_do_not_fail() -> None:
