@@ -19,7 +19,7 @@ from spanhouse_runtime.model import ModelResponse, ToolCall
 from spanhouse_runtime.policy import Condition, Decision, Policy, Rule
 from spanhouse_runtime.result import RunResult
 from spanhouse_runtime.scripted import ScriptedModel
-from spanhouse_runtime.tool_run import capped
+from spanhouse_runtime.tool_result import capped
 from spanhouse_runtime.tools import Function, Tool, ToolFailure, tool
 
 

@@ -85,7 +85,7 @@ class ClickHouseHttp:
         """Return the store URL of one of the server's databases."""
         return f"clickhouse://default:{self.password}@127.0.0.1:{self.port}/{database}"
 
-    def _connect(self) -> Any:  # noqa: ANN401 - a class of the engine without types
+    def _connect(self) -> Any:
         if not self.cluster:
             return chdb.connect(str(self.path))
         config = self.path.with_name("cluster.xml")

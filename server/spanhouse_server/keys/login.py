@@ -26,8 +26,7 @@ _LONGEST: Final = 1_000
 
 _PAGE: Final = resources.files("spanhouse_server.keys").joinpath("login.html").read_text(encoding="utf-8")
 _BAD: Final = (
-    '<p class="bad" role="alert">That opens nothing here. '
-    "A key must be active and may read; a link works once.</p>"
+    '<p class="bad" role="alert">That opens nothing here. A key must be active and may read; a link works once.</p>'
 )
 
 

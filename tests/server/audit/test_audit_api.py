@@ -21,7 +21,7 @@ from tests.support.process import run_cli
 from tests.support.served import Served, problem, serving
 
 from spanhouse.audit import json_schemas
-from spanhouse_server.audit import outbox, reading, signing
+from spanhouse_server.audit import checkpoint, outbox, signing
 from spanhouse_server.cli.commands import cli
 from spanhouse_storage import migrate, open_store
 from spanhouse_storage.erasure import TABLES
@@ -85,7 +85,7 @@ def report(served: Served, *arguments: str, code: int = 0) -> dict[str, Any]:
 def test_checkpoints_are_published_with_the_keys_that_verify_them(served: Served) -> None:
     answer = served.get("/api/v1/audit/checkpoints", tenant="acme")
     key = signing.PublicKey.of_json(answer["keys"][0])
-    signed = [reading.Signed.of_json(each) for each in answer["checkpoints"]]
+    signed = [checkpoint.Signed.of_json(each) for each in answer["checkpoints"]]
     assert [each.checkpoint.number for each in signed] == list(range(1, len(signed) + 1))
     assert all(key.verifies(each.checkpoint.text(), each.signature) for each in signed)
     assert "run-of-acme" in {head.stream for each in signed for head in each.checkpoint.heads}
