@@ -170,7 +170,7 @@ def test_figures_without_messages_stand_on_the_run_span() -> None:
     assert root.status.message == "prompt is too long"
 
 
-@pytest.mark.parametrize("end", [*mapping.END_REASONS, *mapping.NEEDS_TOOL, "something_new"])
+@pytest.mark.parametrize("end", [*mapping.END_REASONS, *sorted(mapping.NEEDS_TOOL), "something_new"])
 def test_every_end_reason_is_a_stop_reason_and_documented(end: str) -> None:
     """Whatever a file says, the run has one of the closed list; docs/import.md names each known one."""
     reason = mapping.stop_reason({"end_reason": end, "service": "github"}, "find")

@@ -226,7 +226,7 @@ def takes_back(arguments: dict[str, Any], result: str) -> str:
         ({"fallback": {"nope": "other"}}, "no error type 'nope'"),
         ({"colour": "red"}, "unexpected keyword argument 'colour'"),
     ],
-    ids=str,
+    ids=lambda given: given if isinstance(given, str) else "-".join(given),
 )
 def test_declarations_that_contradict_one_another_are_refused_when_the_tool_is_made(
     settings: dict[str, Any], says_: str
