@@ -22,7 +22,8 @@ from spanhouse.canonical import args_hash
 from spanhouse_server.cli.commands import cli
 from spanhouse_server.control.flags import Scope
 
-STARTS_A_SERVER = {"up", "demo"}
+STARTS_A_SERVER = {"up", "demo", "collector", "server", "mcp"}
+POLICY = "allow: [look]\ntests:\n  - {tool: look, expect: allow, rule: allowlist}\n"
 CLOSES_THE_DOOR = {"keys"}
 """From the first key on a server asks everybody for one: these have a server, and tests, of their own."""
 
@@ -77,6 +78,8 @@ def test_every_example_runs(
     """As it is printed, but for ids and files that only its reader has."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rules.yaml").write_text("version: 1\nrules: []\n", encoding="utf-8")
+    (tmp_path / "policy.yaml").write_text(POLICY, encoding="utf-8")
+    (tmp_path / "budgets.yaml").write_text("budgets:\n  - {scope: tenant/day, max_usd: 5}\n", encoding="utf-8")
     (tmp_path / "runs.jsonl.gz").write_bytes(gzip.compress(b'{"run_id": "from-example", "source": "examples"}\n'))
     if path == ("export", "verify"):
         run(served, "export", "spans", "--out", "spans/")

@@ -247,7 +247,7 @@ def test_auth_on_asks_without_keys_and_off_never_asks_but_honours_them(engine: E
 
 def test_who_is_open_to_all_may_not_control(engine: Engine, clock: Clock) -> None:
     rights = guard_of(engine, clock).access("").rights
-    assert {Right.SEND, Right.READ, Right.POLL} == rights
+    assert {Right.SEND, Right.READ, Right.POLL, Right.ASK, Right.SCORE} == rights
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_a_key_that_may_not_read_opens_no_page(engine: Engine, clock: Clock) -> 
 
 
 @pytest.mark.parametrize("role", [Role.READ, Role.OPERATE, Role.ADMIN])
-def test_a_page_may_read_what_its_visitors_key_may_and_do_nothing_else(
+def test_a_page_may_read_and_steer_where_its_visitors_key_may_and_change_nothing_that_is_kept(
     engine: Engine, clock: Clock, role: Role
 ) -> None:
     key, text = made(engine, role=role, tenants=ACME)
@@ -352,20 +352,23 @@ def test_a_page_may_read_what_its_visitors_key_may_and_do_nothing_else(
     assert cookie
     access = guard.access(f"Bearer {cookie}")
     assert (access.tenants, access.key) == (ACME, key.id)
-    assert access.rights == {Right.READ, Right.POLL}
+    steering = set() if role is Role.READ else {Right.STEER, Right.SCORE}
+    assert access.rights == {Right.READ, Right.POLL} | steering
     table.revoke(engine, key.id, "me", clock.now)
     guard.ring.changed()
     assert guard.access(f"Bearer {cookie}").rights == frozenset()
 
 
-def test_a_page_of_the_operator_reads_all_and_sets_nothing(engine: Engine, clock: Clock) -> None:
+def test_a_page_of_the_operator_reads_and_steers_all_and_changes_nothing_that_is_kept(
+    engine: Engine, clock: Clock
+) -> None:
     made(engine, role=Role.READ, tenants=ACME)
     guard = guard_of(engine, clock)
     cookie = guard.login("sho_operator")
     assert cookie
     access = guard.access(f"Bearer {cookie}")
     assert access.tenants is None
-    assert access.rights == {Right.READ, Right.POLL}
+    assert access.rights == {Right.READ, Right.POLL, Right.STEER, Right.SCORE}
     assert guard.login(cookie) is None
     clock.now += LASTS
     assert not guard.access(f"Bearer {cookie}").rights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +21,8 @@ def count(store: Store, table: str, modifier: str = "") -> int:
 
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_what_is_inserted_comes_back_with_the_same_columns_and_values(store: Store, table: str) -> None:
-    given = rows(table, {})
+    # What was decided long ago is past its time, and may be gone by the time it is asked for.
+    given = rows(table, {"decided_at": datetime.now(UTC)} if "decided_at" in SCHEMAS[table].names else {})
     store.insert(table, given, "one")
     # The engine's DateTime reaches Arrow as seconds; every other column comes back with the type it went in with.
     names = [name for name in SCHEMAS[table].names if name != "bucket"]

@@ -15,7 +15,10 @@ def mcp(url: str, address: str | None) -> None:
     """Serve runs, metrics and alerts to a coding agent (Model Context Protocol).
 
     \b
-    Example:  claude mcp add spanhouse -- spanhouse mcp --url http://127.0.0.1:4318
+    For a coding agent:  claude mcp add spanhouse -- spanhouse mcp
+
+    \b
+    Example:  spanhouse mcp --url http://127.0.0.1:4318
     """
     try:
         from spanhouse_server.mcp.server import build  # noqa: PLC0415 - an extra, needed by this command alone

@@ -17,7 +17,7 @@ from spanhouse_server.cli import base
 @click.option("--table", "named", multiple=True, help="With --tables: only this table; repeatable.")
 @click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of {NAME:Type}; repeatable.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a line of names instead of a table.")
-@click.option("--data", help="Directory with the operator token; without it SPANHOUSE_DATA.")
+@click.option("--data", envvar="SPANHOUSE_DATA", help="The server's data directory, which holds the operator token.")
 @base.url_option
 @base.json_option
 def sql(
