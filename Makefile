@@ -22,7 +22,7 @@ demo: $(STAMP) ## Start Spanhouse with sample runs and live demo agents
 	@$(BIN)/spanhouse demo --data $(DEMO_DATA) --http $(HTTP)
 
 test: $(STAMP) ## Run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: lint types ## Style, types and layers
 

@@ -32,6 +32,7 @@ def test_the_examples_leave_the_runs_they_promise(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data") as server:
         request_id = _example("watched_agent.py", server.url).split()[-1]
         assert "policy_deny:delete_account" in _example("guarded_agent.py", server.url)
+        server.drain()
         (watched,) = server.get(f"/api/v1/requests/{request_id}")["runs"]
         assert watched["run"]["stop_reason"] == "finish"
         assert watched["run"]["outcome"] == "success"

@@ -39,12 +39,13 @@ class Bodies:
 
 
 def week(now: datetime, days: int, seed: int = 20) -> Iterator[Bodies]:
-    """Yield the sample runs of the last ``days`` days, oldest first, a few to each request; none ends after ``now``."""
+    """Yield the sample runs of the last ``days`` times 24 hours, oldest day first, a few to each request."""
     batch: list[SampleRun] = []
-    for ago in range(days - 1, -1, -1):
+    last, first = now.timestamp() * 1e9, (now - timedelta(days=days)).timestamp() * 1e9
+    for ago in range(days, -1, -1):
         day = (now.astimezone(UTC) - timedelta(days=ago)).replace(hour=0, minute=0, second=0, microsecond=0)
         for run in _day(day, ago, seed):
-            if run.root.end < now.timestamp() * 1e9:
+            if first <= run.root.start and run.root.end < last:
                 batch.append(run)
             if len(batch) == RUNS_A_REQUEST:
                 yield _bodies(batch)
