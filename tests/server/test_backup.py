@@ -178,11 +178,11 @@ def test_the_state_and_own_files_come_back(store: Store, settings: Settings, tmp
     set_watermark(state, "job", "18")
     path = made(store, settings, tmp_path / "b.tar")
     state.dispose()
-    migrations = store.query("SELECT number FROM schema_migrations").to_pylist()
+    migrations = store.query("SELECT number FROM schema_migrations ORDER BY number").to_pylist()
     store.close()
     restoring.restore(path, tmp_path / "r")
     with closing(open_store(tmp_path / "r" / "store")) as copy:
-        assert copy.query("SELECT number FROM schema_migrations").to_pylist() == migrations
+        assert copy.query("SELECT number FROM schema_migrations ORDER BY number").to_pylist() == migrations
     again = open_state(tmp_path / "r" / "state.db")
     assert get_watermark(again, "job") == "18"
     again.dispose()
