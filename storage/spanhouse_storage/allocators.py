@@ -1,7 +1,7 @@
 """How soon the engines' allocators give memory back: set before an engine is loaded, since they read it once.
 
 The embedded engine keeps what it has freed until the thread that freed it allocates again; after a burst of inserts
-that was a third of the process. A fifth of a second and a thread that gives back cost nothing that could be measured.
+that was a third of the process. With a fifth of a second, and a thread that gives back, it is much less.
 """
 
 from __future__ import annotations
